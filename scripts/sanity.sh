@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# `ansible-test sanity` on the collection, with no ignore file.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+export PATH="$root/.venv/bin:$PATH" LC_ALL=C.UTF-8
+python=$("$root/.venv/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+# ansible-test makes its own virtual environments and fetches pip's bootstrap script for them.
+# Where that address can't be reached, Python's own copy of pip does the same.
+bootstrap=$HOME/.ansible/test/cache/get_pip_24_2.py
+url=https://ci-files.testing.ansible.com/ansible-test/get-pip-24.2.py
+if [ ! -e "$bootstrap" ] && ! python3 -c "import urllib.request; urllib.request.urlopen('$url', timeout=10)" 2>/dev/null; then
+    mkdir -p "$(dirname "$bootstrap")"
+    trap 'rm -f "$bootstrap"' EXIT
+    # ensurepip runs in a process of its own because it switches off pip's configuration, mirrors included.
+    cat >"$bootstrap" <<'PY'
+import subprocess
+import sys
+
+subprocess.check_call([sys.executable, "-m", "ensurepip", "--upgrade", "--default-pip"])
+packages = [arg for arg in sys.argv[1:] if not arg.startswith("--")]
+if packages:
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *packages])
+PY
+fi
+
+cd "$root/collections/ansible_collections/prsnl/ports"
+tests=(compile import validate-modules ansible-doc pep8 no-basestring replace-urlopen runtime-metadata symlinks shebang)
+ansible-test sanity --venv --requirements --python "$python" --color no "${tests[@]/#/--test=}"
