@@ -1,0 +1,244 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: endpoint
+short_description: Where an endpoint listens, and how it is reached from here
+version_added: 0.1.0
+description:
+  - Gives endpoints of the port registry as the current host sees them. A host that serves an
+    endpoint learns where to listen and who may come, and every host learns how to reach it.
+  - Only hosts of the current host's environment count.
+extends_documentation_fragment:
+  - prsnl.ports.registry
+options:
+  _terms:
+    description:
+      - Ids of endpoints, as C(service.name).
+      - Without any, all endpoints that must be bound and that some host of the inventory serves.
+        The list has the order of the registry.
+    type: list
+    elements: str
+  select:
+    description:
+      - A JMESPath expression. Only the endpoints for which its value is true are given, which in
+        JMESPath is any but V(false), V(null) and empty texts, lists and objects.
+    type: str
+seealso:
+  - plugin: prsnl.ports.registry
+    plugin_type: vars
+  - module: prsnl.ports.registry_info
+  - name: JMESPath
+    description: The language of O(select).
+    link: https://jmespath.org/
+"""
+
+EXAMPLES = r"""
+- name: Let PostgreSQL listen where the registry says
+  ansible.builtin.copy:
+    content: |
+      port = {{ endpoint.port }}
+      listen_addresses = '{{ endpoint.listen | join(",") }}'
+    dest: /etc/postgresql/16/main/conf.d/listen.conf
+    mode: "0644"
+  vars:
+    endpoint: "{{ lookup('prsnl.ports.endpoint', 'postgresql.sql') }}"
+
+- name: Connect to PostgreSQL from wherever this runs
+  community.postgresql.postgresql_ping:
+    login_host: "{{ endpoint.address }}"
+    login_port: "{{ endpoint.port }}"
+  vars:
+    endpoint: "{{ lookup('prsnl.ports.endpoint', 'postgresql.sql') }}"
+
+- name: List everything that Prometheus has to scrape
+  ansible.builtin.debug:
+    msg: "{{ item.id }}: {{ item.targets | map(attribute='host') | join(', ') }}{{ item.metrics }}"
+  loop: "{{ query('prsnl.ports.endpoint', select='metrics') }}"
+
+- name: List the endpoints behind the reverse proxy
+  ansible.builtin.debug:
+    msg: "{{ query('prsnl.ports.endpoint', select='routes') | map(attribute='routes') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: The endpoints, one for each term.
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: The endpoint, as C(service.name).
+      type: str
+    service:
+      description: Its service.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    description:
+      description: What it is, or else what its service is.
+      type: str
+    port:
+      description: Its port.
+      type: int
+    protocol:
+      description: V(tcp) or V(udp).
+      type: str
+    status:
+      description: V(critical), V(fixed), V(alternative), V(retired) or V(reserved).
+      type: str
+    expect:
+      description: V(bound), V(optional) or V(silent), which follows from the status.
+      type: str
+    exposure:
+      description: V(host), V(internal) or V(public).
+      type: str
+    owner:
+      description: Who is expected to hold the socket.
+      type: dict
+      contains:
+        process:
+          description: The possible names of the process.
+          type: list
+          elements: str
+        user:
+          description: Its user, if that is told.
+          type: str
+        unit:
+          description: Its systemd unit, if that is told.
+          type: str
+    probe:
+      description: How it is proven that it answers.
+      type: str
+    metrics:
+      description: The path of its metrics, if it has some.
+      type: str
+    routes:
+      description: The titles of the reverse proxy's prefixes that lead to it.
+      type: dict
+    browser_origin:
+      description: Whether browsers load pages from it.
+      type: bool
+    listen:
+      description:
+        - The addresses on which the current host must accept connections.
+        - Those of the loopback interface if all who may come are on this host.
+        - Empty if the current host doesn't serve the endpoint.
+      type: list
+      elements: str
+    allowed:
+      description: The networks on whose addresses the current host may have a socket.
+      type: list
+      elements: str
+    sources:
+      description: Who may come from outside the current host.
+      type: list
+      elements: dict
+      contains:
+        consumer:
+          description: The consumer in the registry, or V(public).
+          type: str
+        host:
+          description: The host, unless it is a network.
+          type: str
+        cidr:
+          description: Its address or network.
+          type: str
+    targets:
+      description: The hosts on which the current host can reach it, itself first.
+      type: list
+      elements: dict
+      contains:
+        host:
+          description: The name of the host.
+          type: str
+        address:
+          description: Its address as seen from the current host.
+          type: str
+        port:
+          description: The port.
+          type: int
+        local:
+          description: Whether it is the current host.
+          type: bool
+    address:
+      description: The address of the first target, if there is one.
+      type: str
+"""
+
+import dataclasses
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.prsnl.ports.plugins.plugin_utils import controller, jmespath_query
+from ansible_collections.prsnl.ports.plugins.plugin_utils.faults import found, near, shown
+from ansible_collections.prsnl.ports.plugins.plugin_utils.model import Endpoint, Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.plan import (
+    PlanError,
+    PlannedEndpoint,
+    Topology,
+    plan_endpoint,
+    serving_hosts,
+    targets,
+)
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]
+    """Answers from the registry and the inventory."""
+
+    def run(
+        self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **kwargs: t.Any
+    ) -> list[dict[str, t.Any]]:
+        """The endpoints of the terms, or all that are placed somewhere."""
+        variables = variables or {}
+        self.set_options(var_options=variables, direct=kwargs)
+        select = self.get_option("select")
+        wanted = jmespath_query.compiled("select", select) if select else bool
+        registry = controller.current_registry()
+        controller.refuse_contradictions(registry, variables)
+        topology = controller.topology(variables)
+        host = variables["inventory_hostname"]
+        try:
+            if terms:
+                endpoints = [_find(registry, term) for term in terms]
+            else:
+                endpoints = [
+                    endpoint
+                    for endpoint in registry.endpoints.values()
+                    if endpoint.expect == "bound"
+                    and serving_hosts(registry, topology, endpoint, host)
+                ]
+            answers = [_answer(registry, topology, host, endpoint) for endpoint in endpoints]
+        except PlanError as error:
+            raise AnsibleError(str(error)) from None
+        return [answer for answer in answers if wanted(answer)]
+
+
+def _find(registry: Registry, term: t.Any) -> Endpoint:
+    endpoint = registry.endpoints.get(str(term))
+    if endpoint is None:
+        raise AnsibleError(
+            f"found {found(str(term))}, allowed is the id of an endpoint in"
+            f" {shown(registry.file)}{near(str(term), registry.endpoints)}"
+        )
+    return endpoint
+
+
+def _answer(
+    registry: Registry, topology: Topology, host: str, endpoint: Endpoint
+) -> dict[str, t.Any]:
+    here = host in serving_hosts(registry, topology, endpoint, host)
+    planned = (
+        plan_endpoint(registry, topology, host, endpoint) if here else PlannedEndpoint(endpoint)
+    )
+    reachable = targets(registry, topology, host, endpoint)
+    return {
+        **planned.as_dict(),
+        "targets": [dataclasses.asdict(target) for target in reachable],
+        "address": reachable[0].address if reachable else None,
+    }

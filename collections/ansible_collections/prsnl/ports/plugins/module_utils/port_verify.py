@@ -1,0 +1,265 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rules for a host's plan and its sockets after its services started, and the waiting for that."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ansible_collections.prsnl.ports.plugins.module_utils.judge import (
+    Endpoint,
+    brief_holders,
+    covers,
+    describe_holders,
+    is_allowed,
+    is_owner,
+    listed,
+    overlaps,
+    owner_faults,
+    unique,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
+    Snapshot,
+    Socket,
+    endpoint_text,
+    take_snapshot,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.probes import (
+    PROBES,
+    ProbeError,
+    run_probe,
+)
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 4.0
+PROBE_TIMEOUT = 5.0
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+Target = tuple[str, str, int]
+
+
+@dataclass
+class Verification:
+    """What was found of an endpoint after its service was started."""
+
+    endpoint: Endpoint
+    verdict: str
+    sockets: list[Socket]
+    owner: str
+    bound_by: str
+    messages: list[str] = field(default_factory=list)
+    # Whether waiting may help: nothing of it is a stranger's.
+    may_heal: bool = True
+
+    @property
+    def ok(self) -> bool:
+        """Whether reality equals the plan."""
+        return not self.messages
+
+    def add(self, verdict: str, message: str) -> None:
+        """Add a fault; the first one gives the verdict."""
+        if not self.messages:
+            self.verdict = verdict
+        self.messages.append(message)
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """Plain data, ready for JSON."""
+        endpoint = self.endpoint
+        wanted = [endpoint_text(address, endpoint.port) for address in endpoint.listen]
+        return {
+            "id": endpoint.id,
+            "service": endpoint.service,
+            "endpoint": endpoint.name,
+            "port": endpoint.port,
+            "protocol": endpoint.protocol,
+            "listen": list(endpoint.listen),
+            "address": ", ".join(unique(map(str, self.sockets)) or wanted) or str(endpoint.port),
+            "owner": self.owner,
+            "bound_by": self.bound_by,
+            "verdict": self.verdict,
+            "ok": self.ok,
+            "messages": self.messages,
+        }
+
+
+def verify_plan(
+    endpoints: t.Sequence[Endpoint], snapshot: Snapshot, *, registry: str, now: float
+) -> list[Verification]:
+    """Judge each endpoint of a plan by its sockets after its service was started."""
+    results = []
+    for endpoint in endpoints:
+        sockets = _attributed(endpoint, endpoints, snapshot)
+        is_silent = endpoint.expect == "silent"
+        result = Verification(
+            endpoint,
+            verdict="silent" if is_silent else "ok",
+            sockets=sockets,
+            owner="" if is_silent else str(endpoint.owner),
+            bound_by=brief_holders(snapshot, sockets) if sockets else "",
+        )
+        if is_silent:
+            _verify_silent(result, snapshot, registry, now)
+        elif sockets:
+            _verify_owner(result, snapshot, now)
+            _verify_addresses(result)
+        elif endpoint.expect == "optional":
+            result.verdict = "not expected, not bound"
+        else:
+            _explain_unbound(result, endpoints, snapshot, now)
+        results.append(result)
+    return results
+
+
+def _attributed(
+    endpoint: Endpoint, endpoints: t.Sequence[Endpoint], snapshot: Snapshot
+) -> list[Socket]:
+    """Return the sockets on the endpoint's port, except those on the address of another one."""
+    neighbours = [
+        other for other in endpoints if other.key == endpoint.key and other.id != endpoint.id
+    ]
+    return [
+        sock
+        for sock in snapshot.sockets
+        if (sock.protocol, sock.port) == endpoint.key
+        and (
+            overlaps(sock, endpoint.listen)
+            or not any(overlaps(sock, other.listen) for other in neighbours)
+        )
+    ]
+
+
+def _verify_silent(result: Verification, snapshot: Snapshot, registry: str, now: float) -> None:
+    for sock in result.sockets:
+        # Its own daemon may be on its way out; a stranger stays.
+        result.may_heal &= is_owner(result.endpoint.owner, snapshot, sock)
+        result.add(
+            "must be silent",
+            f"it is {result.endpoint.status}, but {sock} is held by"
+            f" {describe_holders(snapshot, sock, now)}. Stop it, or allocate the port in"
+            f" {registry}.",
+        )
+
+
+def _verify_owner(result: Verification, snapshot: Snapshot, now: float) -> None:
+    for sock in result.sockets:
+        holders = snapshot.holders.get(sock.inode, ())
+        who = describe_holders(snapshot, sock, now)
+        if holders:
+            faults = owner_faults(result.endpoint.owner, holders)
+            if faults:
+                result.may_heal = False
+                result.add("wrong owner", f"{sock} is held by {who}: {'; '.join(faults)}.")
+        elif snapshot.obstacle:
+            result.may_heal = False
+            result.add("owner not visible", f"{sock} is held by {who}. {snapshot.obstacle}")
+        else:
+            # Also a socket that was closed between two readings: the next one tells.
+            result.add("wrong owner", f"{sock} is held by {who}.")
+
+
+def _verify_addresses(result: Verification) -> None:
+    endpoint = result.endpoint
+    for sock in result.sockets:
+        if not is_allowed(sock, endpoint.allowed):
+            allowed = listed([str(network) for network in endpoint.allowed], "or")
+            result.add("wrong address", f"{sock} is open, allowed is {allowed} only.")
+    if endpoint.expect != "bound":
+        return
+    for address in endpoint.listen:
+        if not any(covers(sock, address) for sock in result.sockets):
+            result.add(
+                "wrong address", f"nothing listens on {endpoint_text(address, endpoint.port)}."
+            )
+
+
+def _explain_unbound(
+    result: Verification, endpoints: t.Sequence[Endpoint], snapshot: Snapshot, now: float
+) -> None:
+    endpoint = result.endpoint
+    addresses = listed([endpoint_text(address, endpoint.port) for address in endpoint.listen])
+    text = f"nothing listens on {addresses}."
+    planned = {other.key for other in endpoints if other.expect != "silent"}
+    elsewhere = [
+        sock
+        for sock in snapshot.sockets
+        if (sock.protocol, sock.port) not in planned and is_owner(endpoint.owner, snapshot, sock)
+    ]
+    if elsewhere:
+        text += (
+            f" {describe_holders(snapshot, elsewhere[0], now)} listens on"
+            f" {listed(unique(map(str, elsewhere)))} instead: restart it if its configuration"
+            " is newer than that."
+        )
+    elif endpoint.owner.unit:
+        text += f" Its unit's state and log: systemctl status {endpoint.owner.unit}"
+    result.add("not bound", text)
+
+
+# --- waiting ---------------------------------------------------------------------------------
+
+
+def verify_host(
+    endpoints: t.Sequence[Endpoint], timeout: float, *, registry: str
+) -> list[Verification]:
+    """Compare this host's sockets with its plan until they agree or nothing more can heal.
+
+    :param timeout: seconds to wait at most, to which a last round of probes may add
+        C(PROBE_TIMEOUT) seconds.
+    :param registry: the file that messages send the reader to.
+    :raises OSError: the sockets can't be read.
+    """
+    deadline = time.monotonic() + timeout
+    pause = FIRST_PAUSE
+    while True:
+        results = verify_plan(endpoints, take_snapshot(), registry=registry, now=time.time())
+        _probe_all(results)
+        left = deadline - time.monotonic()
+        if left <= 0 or not any(not result.ok and result.may_heal for result in results):
+            break
+        time.sleep(min(pause, left))
+        pause = min(pause * 2, LONGEST_PAUSE)
+    return results
+
+
+def _probe_all(results: t.Sequence[Verification]) -> None:
+    """Probe every endpoint that is bound as expected, on each of its addresses, all at once."""
+    jobs = [
+        (result, (result.endpoint.probe, LOOPBACK.get(address, address), result.endpoint.port))
+        for result in results
+        if result.ok
+        and result.endpoint.expect == "bound"
+        and result.endpoint.protocol == "tcp"
+        and result.endpoint.probe in PROBES
+        for address in result.endpoint.listen
+    ]
+    if not jobs:
+        return
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        answers = list(pool.map(_probe, [target for _result, target in jobs]))
+    for (result, (probe, address, port)), fault in zip(jobs, answers):  # noqa: B905
+        if fault:
+            result.add("no answer", f"{endpoint_text(address, port)} ({probe}): {fault}.")
+
+
+def _probe(target: Target) -> str:
+    """Return why a probe failed; empty if it didn't."""
+    try:
+        run_probe(*target, timeout=PROBE_TIMEOUT)
+    except ProbeError as error:
+        return str(error)
+    return ""
+
+
+def fault_report(host: str, results: t.Sequence[Verification]) -> str:
+    """Return one text with everything that differs from the plan; empty if nothing does."""
+    faults = [
+        f"{host}: {result.endpoint.id} ({result.endpoint.label}): {message}"
+        for result in results
+        for message in result.messages
+    ]
+    return "\n".join(faults)

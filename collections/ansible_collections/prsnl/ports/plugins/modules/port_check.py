@@ -1,0 +1,154 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: port_check
+short_description: Refuse a change while a port of the plan is held by someone else
+version_added: 0.1.0
+description:
+  - Looks at every port of the host's plan before anything is changed, and fails once, with all
+    conflicts.
+  - Each message names the port, the endpoint that wants it, the address and the process that hold
+    it, and what to do.
+  - A port held by its own service is no conflict, so a second run passes. Neither is a service that
+    still has another port than the one it is going to have.
+  - Only sockets on overlapping addresses conflict. A wildcard overlaps every address of its family,
+    and V(::) those of IPv4 too unless the socket is IPv6 only.
+  - A port that another service of the same plan holds is no conflict where that service moves to
+    another port in the same run. A warning says which one has to be provisioned first.
+  - Services that wait for each other's ports are a conflict, because none of them can start first.
+    Give one of them a free port, run, and then give it its final one.
+  - Retired and reserved ports have to be free. One that a service of this plan holds because it
+    hasn't moved yet is no conflict; M(prsnl.ports.port_verify) proves afterwards that it is gone.
+  - An endpoint that would listen on IPv6 on a host without an IPv6 address is a conflict too.
+  - Nothing is stopped, killed or moved.
+extends_documentation_fragment:
+  - prsnl.ports.plan
+attributes:
+  check_mode:
+    details:
+      - Fails in check mode as well, because the change would.
+seealso:
+  - module: prsnl.ports.port_verify
+  - module: prsnl.ports.registry_info
+"""
+
+EXAMPLES = r"""
+- name: Refuse to start on ports that are held by others
+  prsnl.ports.port_check:
+  become: true
+
+- name: List what holds the ports, without failing
+  prsnl.ports.port_check:
+  become: true
+  register: checked
+  failed_when: false
+"""
+
+RETURN = r"""
+results:
+  description: What was found for each endpoint of the plan, in the plan's order.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: The endpoint, as C(service.name).
+      type: str
+      sample: shop.http
+    port:
+      description: Its port.
+      type: int
+    protocol:
+      description: V(tcp) or V(udp).
+      type: str
+    verdict:
+      description:
+        - V(free), nothing is bound there.
+        - V(ours), the service itself holds it.
+        - V(other-service), another service of this plan holds it.
+        - V(foreign), someone else does.
+        - V(retired-in-use), it has to be silent and isn't.
+        - V(unknown), the holder can't be seen without root's rights.
+      type: str
+    held_on:
+      description: The addresses of the sockets that are in the way.
+      type: list
+      elements: str
+    held_by:
+      description: The processes and users that hold them.
+      type: str
+      sample: nginx (root, www-data)
+    conflict:
+      description: Whether it stops the run.
+      type: bool
+    message:
+      description: The conflict or the warning; empty if there is neither.
+      type: str
+conflicts:
+  description: The messages of all conflicts.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - >-
+      app: 4711/tcp wanted by shop.http is held on 0.0.0.0 by node (pid 812, user ada,
+        since 09:14, unit user@1000.service). Stop it, or move the service in registry/ports.yml.
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.prsnl.ports.plugins.module_utils.judge import read_plan
+from ansible_collections.prsnl.ports.plugins.module_utils.listeners import take_snapshot
+from ansible_collections.prsnl.ports.plugins.module_utils.port_check import (
+    check_families,
+    check_plan,
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "plan": {"type": "dict"},
+            "registry": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    plan = module.params["plan"]
+    try:
+        endpoints = read_plan(plan)
+        snapshot = take_snapshot({endpoint.key for endpoint in endpoints})
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=str(error))
+    checks = check_plan(
+        endpoints,
+        snapshot,
+        host=plan["host"],
+        registry=module.params["registry"],
+        now=time.time(),
+    )
+    for check in checks:
+        if check.warning:
+            module.warn(check.warning)
+    conflicts = [check.conflict for check in checks if check.conflict]
+    no_ipv6 = check_families(endpoints, snapshot, plan["host"])
+    if no_ipv6:
+        conflicts.append(no_ipv6)
+    result = {
+        "changed": False,
+        "results": [check.as_dict() for check in checks],
+        "conflicts": conflicts,
+    }
+    if conflicts:
+        module.fail_json(msg="\n".join(conflicts), **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

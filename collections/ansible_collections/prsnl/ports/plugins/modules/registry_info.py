@@ -1,0 +1,111 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: registry_info
+short_description: Ask the port registry, and get a host's plan
+version_added: 0.1.0
+description:
+  - Answers a question about the port registry, and gives the plan of the host, which is what the
+    registry and the inventory together demand of it.
+  - The registry was checked before the first task. One with faults has stopped the playbook.
+  - Runs on the controller only. No connection to the host is made.
+extends_documentation_fragment:
+  - prsnl.ports.registry
+options:
+  query:
+    description:
+      - A JMESPath expression.
+      - It is applied to the content of the registry, in which C(endpoints) is added, a list of all
+        endpoints with what they have from their service.
+    type: str
+attributes:
+  action:
+    description: Has an action plugin.
+    support: full
+  check_mode:
+    description: Can run in check mode and return the same as without.
+    support: full
+  connection:
+    description: Uses the connection to the host.
+    support: none
+  diff_mode:
+    description: Returns what was changed, or would be, in diff mode.
+    support: N/A
+    details:
+      - It changes nothing.
+  idempotent:
+    description: A second run with the same arguments changes nothing.
+    support: full
+    details:
+      - It changes nothing.
+  platform:
+    description: The systems it works on.
+    platforms: all
+    support: full
+seealso:
+  - plugin: prsnl.ports.registry
+    plugin_type: vars
+  - plugin: prsnl.ports.endpoint
+    plugin_type: lookup
+  - module: prsnl.ports.port_verify
+  - name: JMESPath
+    description: The language of O(query).
+    link: https://jmespath.org/
+"""
+
+EXAMPLES = r"""
+- name: List what the internet can reach
+  prsnl.ports.registry_info:
+    query: endpoints[?exposure == 'public'].[id, port, protocol]
+  register: public
+
+- name: Find the ports that are left unused
+  prsnl.ports.registry_info:
+    query: endpoints[?status == 'retired'].{id:id, port:port}
+  register: retired
+
+- name: Get the plan of every host
+  prsnl.ports.registry_info:
+  register: info
+
+- name: Show where this host listens
+  ansible.builtin.debug:
+    msg: "{{ info.plan.endpoints | items2dict(key_name='id', value_name='listen') }}"
+"""
+
+RETURN = r"""
+path:
+  description: The file of the registry.
+  returned: success
+  type: str
+  sample: /srv/site/registry/ports.yml
+result:
+  description: The value of O(query).
+  returned: if O(query) is given
+  type: raw
+  sample: [nginx.http, nginx.https]
+plan:
+  description:
+    - The plan of the host.
+    - Each endpoint is as P(prsnl.ports.endpoint#lookup) gives it, without C(targets) and
+      C(address).
+  returned: if the host has the variable C(port_environment)
+  type: dict
+  contains:
+    host:
+      description: The name of the host.
+      type: str
+    environment:
+      description: Its environment.
+      type: str
+    endpoints:
+      description: The endpoints that it serves, by port.
+      type: list
+      elements: dict
+"""

@@ -1,0 +1,34 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action of modules that judge a host by its plan."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.prsnl.ports.plugins.plugin_utils import controller, faults
+
+
+class PlanAction(ActionBase):  # type: ignore[misc]
+    """Runs the module of the same name, in one remote execution, with the host's plan."""
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
+    ) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        arguments = dict(self._task.args)
+        if "plan" not in arguments:
+            arguments["plan"] = controller.host_plan(variables)
+        if "registry" not in arguments:
+            arguments["registry"] = faults.shown(controller.current_registry().file)
+        result.update(
+            self._execute_module(
+                module_name=self._task.resolved_action,
+                module_args=arguments,
+                task_vars=variables,
+            )
+        )
+        return result

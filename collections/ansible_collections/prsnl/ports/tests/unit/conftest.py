@@ -1,0 +1,19 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the collection importable, wherever the tests are started."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+import hypothesis
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[5]))
+
+# Busy machines are slow at times, which says nothing about the code.
+hypothesis.settings.register_profile(
+    "default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("default")

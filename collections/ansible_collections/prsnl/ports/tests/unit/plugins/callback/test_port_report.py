@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+
+import pytest
+from ansible import constants as C  # noqa: N812
+from ansible_collections.prsnl.ports.plugins.callback import port_report
+from hypothesis import given
+from hypothesis import strategies as st
+
+GOOD = {
+    "id": "nginx.http",
+    "service": "nginx",
+    "endpoint": "http",
+    "port": 80,
+    "protocol": "tcp",
+    "listen": ["0.0.0.0"],
+    "address": "0.0.0.0:80",
+    "owner": "nginx (root)",
+    "bound_by": "nginx (root, www-data)",
+    "verdict": "ok",
+    "ok": True,
+    "messages": [],
+}
+BAD = GOOD | {
+    "id": "dns.udp",
+    "service": "dns",
+    "endpoint": "udp",
+    "protocol": "udp",
+    "address": "0.0.0.0:53",
+    "bound_by": "",
+    "verdict": "not bound",
+    "ok": False,
+    "messages": ["nothing listens on 0.0.0.0:53."],
+}
+
+
+class Screen:
+    """A display that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str | None]] = []
+
+    def banner(self, text: str) -> None:
+        self.lines.append((text, None))
+
+    def display(self, text: str, color: str | None = None) -> None:
+        self.lines.append((text, color))
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen()
+
+
+@pytest.fixture
+def callback(screen: Screen) -> t.Any:
+    plugin = port_report.CallbackModule()
+    plugin._display = screen
+    return plugin
+
+
+def result(
+    rows: t.Any,
+    *,
+    host: str = "app",
+    action: str = "prsnl.ports.port_verify",
+    loop: t.Any = None,
+    check_mode: bool = False,
+) -> t.Any:
+    return types.SimpleNamespace(
+        host=types.SimpleNamespace(get_name=lambda: host),
+        task=types.SimpleNamespace(action=action, loop=loop, check_mode=check_mode),
+        result={"results": rows} if rows is not None else {"msg": "no such module"},
+    )
+
+
+def test_good_rows_are_green_and_bad_ones_red_and_explained(
+    callback: t.Any, screen: Screen
+) -> None:
+    callback.v2_runner_on_failed(result([GOOD, BAD]))
+    callback.v2_playbook_on_stats(None)
+    assert screen.lines == [
+        ("PORTS OF app: 1 of 2 as planned", None),
+        ("SERVICE  ENDPOINT  ADDRESS:PORT    OWNER         BOUND BY                VERDICT", None),
+        (
+            "nginx    http      0.0.0.0:80      nginx (root)  nginx (root, www-data)  ok",
+            C.COLOR_OK,
+        ),
+        (
+            "dns      udp       0.0.0.0:53/udp  nginx (root)  -                       not bound",
+            C.COLOR_ERROR,
+        ),
+        ("dns.udp: nothing listens on 0.0.0.0:53.", C.COLOR_ERROR),
+    ]
+
+
+def test_the_last_result_of_each_host_counts(callback: t.Any, screen: Screen) -> None:
+    callback.v2_runner_on_failed(result([BAD]))
+    callback.v2_runner_on_ok(result([GOOD], host="data"))
+    callback.v2_runner_on_ok(result([GOOD]))
+    callback.v2_playbook_on_stats(None)
+    assert [line for line, _color in screen.lines if line.startswith("PORTS")] == [
+        "PORTS OF app: 1 of 1 as planned",
+        "PORTS OF data: 1 of 1 as planned",
+    ]
+
+
+def test_check_mode_is_told(callback: t.Any, screen: Screen) -> None:
+    callback.v2_runner_on_ok(result([BAD], check_mode=True))
+    callback.v2_playbook_on_stats(None)
+    assert screen.lines[0][0] == "PORTS OF app: 0 of 1 as planned (check mode)"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        result([GOOD], action="prsnl.ports.port_check"),
+        result([{"results": [GOOD]}], loop=[1]),
+        result(None),
+        result([]),
+    ],
+    ids=["another module", "a loop", "no result", "no endpoints"],
+)
+def test_what_is_no_verification_prints_nothing(
+    callback: t.Any, screen: Screen, other: t.Any
+) -> None:
+    callback.v2_runner_on_ok(other)
+    callback.v2_runner_on_failed(other)
+    callback.v2_playbook_on_stats(None)
+    assert screen.lines == []
+
+
+def test_long_cells_are_cut_but_not_the_verdict() -> None:
+    row = ["service" * 3, "http", "[::]:80, " * 9, "o" * 50, "b" * 50, "not expected, not bound"]
+    heading, line = port_report.table([port_report.HEADINGS, row])
+    assert len(line) == 120
+    assert "…" in line
+    assert line.endswith("not expected, not bound")
+    assert heading.index("VERDICT") == line.index("not expected")
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.text("abc ", max_size=90)] * 5, st.sampled_from(["ok", "wrong owner"])),
+        max_size=5,
+    )
+)
+def test_no_table_is_wider_than_allowed(rows: list[tuple[str, ...]]) -> None:
+    lines = port_report.table([port_report.HEADINGS, *rows])
+    assert all(len(line) <= port_report.WIDTH for line in lines)
+    assert all(line.endswith(row[-1]) for line, row in zip(lines[1:], rows, strict=True))
