@@ -1,0 +1,103 @@
+"""Run the project against the lab and look at its hosts from outside."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[3]
+REGISTRY = ROOT / "registry" / "ports.yml"
+STATE = ROOT / ".lab" / os.environ.get("LAB_NAME", "prsnl-lab")
+
+# Everything a refused run must leave alone: configuration, packages, units and services.
+FINGERPRINT = r"""
+find /etc /usr/lib/systemd /var/lib/postgresql/16/main/PG_VERSION /usr/bin /usr/sbin -xdev \
+    \( -type f -o -type l \) -printf '%p %s %T@ %U:%G %m %l\n' 2>/dev/null
+dpkg-query -W
+systemctl list-units --type=service --state=running --no-legend --plain | cut -d' ' -f1 |
+    grep -v -e '^session' -e '^user' -e '^systemd-'
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a playbook run printed and how it ended."""
+
+    code: int
+    output: str
+
+    def recap(self, host: str) -> dict[str, int]:
+        """The counts of the host's line in PLAY RECAP; empty if the host isn't there."""
+        recap = self.output.rpartition("PLAY RECAP")[2]
+        line = re.search(rf"^{re.escape(host)}\s+:(.*)$", recap, re.MULTILINE)
+        if line is None:
+            return {}
+        return {key: int(count) for key, count in re.findall(r"(\w+)=(\d+)", line[1])}
+
+
+def play(
+    *arguments: str,
+    playbook: str = "site.yml",
+    registry: Path = REGISTRY,
+    inventory: tuple[str | Path, ...] = ("inventories/lab",),
+) -> Run:
+    """Run a playbook of the project on the lab."""
+    command = ["ansible-playbook", playbook, *arguments]
+    for source in inventory:
+        command += ["-i", str(source)]
+    # Wide lines, so that no message is wrapped in the middle of a sentence.
+    environment = os.environ | {
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "COLUMNS": "200",
+        "PORT_REGISTRY": str(registry),
+    }
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout)
+
+
+def on(host: str, script: str, *, check: bool = True) -> str:
+    """Run a shell script on a lab host; returns its standard output."""
+    command = ["ssh", "-F", str(STATE / "ssh_config"), host, script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{host}: {script!r} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def fingerprint(host: str) -> set[str]:
+    """The lines that describe the host's state; two equal sets mean an unchanged host."""
+    return set(on(host, FINGERPRINT).splitlines())
+
+
+def registry() -> Any:
+    """The registry, with comments and order, to be changed and written by `write`."""
+    return YAML().load(REGISTRY)
+
+
+def write(data: Any, path: Path) -> Path:
+    """Write a registry to a file; returns the file's path."""
+    YAML().dump(data, path)
+    return path
+
+
+def port_of(endpoint: str) -> int:
+    """The registered port of `service.endpoint`."""
+    service, name = endpoint.split(".")
+    return int(registry()["services"][service]["endpoints"][name]["port"])

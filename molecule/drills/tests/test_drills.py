@@ -1,0 +1,181 @@
+"""Bad input and bad hosts end with a clear error and an unchanged host; a second run converges."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from lab import fingerprint, on, play, port_of, registry, write
+
+Stranger = Callable[..., AbstractContextManager[None]]
+
+
+def wait_for_listener(host: str, port: int) -> None:
+    """Wait until something accepts on the host's port; emulated programs take seconds to start."""
+    for _ in range(60):
+        if f":{port} " in on(host, "ss -Hltn 2>/dev/null"):
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"nothing listens on {host}:{port}")
+
+
+def record(endpoint: str, status: str, to: int, was: int | None = None) -> dict[str, object]:
+    """A history entry for one endpoint."""
+    change: dict[str, object] = {"endpoint": endpoint, "to": to, "status": status}
+    if was is not None:
+        change["from"] = was
+    return {
+        "date": "2026-11-01",
+        "what": f"{endpoint} changed",
+        "why": "A drill",
+        "by": "The drills",
+        "changes": [change],
+    }
+
+
+def moved(endpoint: str, port: int, path: Path) -> Path:
+    """A copy of the registry in which an endpoint has another port."""
+    data = registry()
+    service, name = endpoint.split(".")
+    entry = data["services"][service]["endpoints"][name]
+    data["history"].append(record(endpoint, entry["status"], port, entry["port"]))
+    entry["port"] = port
+    return write(data, path)
+
+
+def test_a_broken_registry_stops_before_the_first_task(tmp_path: Path) -> None:
+    data = registry()
+    data["services"]["prometheus"]["endpoints"]["http"]["port"] = 70000
+    data["services"]["grafana"]["hosts"] = "dashbords"
+    run = play(registry=write(data, tmp_path / "ports.yml"))
+    assert run.code != 0
+    assert "TASK [" not in run.output
+    assert "services.prometheus.endpoints.http.port" in run.output
+    assert "services.grafana.hosts" in run.output
+
+
+def test_a_stranger_on_a_port_stops_the_host_unchanged(stranger: Stranger) -> None:
+    port = port_of("prometheus.http")
+    on("ops", "systemctl stop prometheus")
+    with stranger("ops", "stranger", f"/usr/bin/python3 -m http.server --bind 0.0.0.0 {port}"):
+        wait_for_listener("ops", port)
+        before = fingerprint("ops")
+        run = play("--limit", "ops")
+        assert run.code != 0
+        wanted = f"ops: {port}/tcp wanted by prometheus.http is held on 0.0.0.0 by python3 (pid "
+        assert wanted in run.output
+        assert "user nobody" in run.output
+        assert "unit stranger.service" in run.output
+        assert run.recap("ops")["changed"] == 0
+        assert fingerprint("ops") == before
+    run = play("--limit", "ops")
+    assert run.code == 0, run.output
+    assert run.recap("ops")["failed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ('{"preflight_architectures": ["s390x"]}', "s390x"),
+        ('{"preflight_systems": [{"name": "fedora", "min_version": "40"}]}', "fedora"),
+    ],
+)
+def test_an_unfit_host_is_refused_unchanged(variables: str, message: str) -> None:
+    before = fingerprint("app")
+    run = play("--limit", "app", "-e", variables)
+    assert run.code != 0
+    assert message in run.output
+    assert run.recap("app")["changed"] == 0
+    assert fingerprint("app") == before
+
+
+def test_an_unreachable_host_does_not_stop_the_others(tmp_path: Path) -> None:
+    prefix = os.environ.get("LAB_PREFIX4", "10.89.77")
+    extra = tmp_path / "gone.yml"
+    host = {"ansible_host": f"{prefix}.250", "ansible_ssh_timeout": 5}
+    extra.write_text(json.dumps({"application": {"hosts": {"gone": host}}}))
+    run = play("--limit", "app,gone", inventory=("inventories/lab", extra))
+    assert run.code != 0
+    assert run.recap("gone")["unreachable"] == 1
+    assert run.recap("app")["failed"] == run.recap("app")["unreachable"] == 0
+
+
+def test_a_wrong_key_checksum_is_refused_unchanged() -> None:
+    before = fingerprint("data")
+    wrong = "sha256:" + "0" * 64
+    run = play("--limit", "data", "-e", f"postgresql_apt_key_checksum={wrong}")
+    assert run.code != 0
+    assert "checksum" in run.output
+    assert fingerprint("data") == before
+
+
+def test_a_full_disk_is_refused_unchanged() -> None:
+    before = fingerprint("data")
+    on("data", "mkdir -p /var/lib/drill && mount -t tmpfs -o size=1m tmpfs /var/lib/drill")
+    try:
+        disks = '{"preflight_disks": [{"path": "/var/lib/drill", "free_mb": 64}]}'
+        run = play("--limit", "data", "-e", disks)
+    finally:
+        on("data", "umount /var/lib/drill && rmdir /var/lib/drill")
+    assert run.code != 0
+    assert "/var/lib/drill" in run.output
+    assert run.recap("data")["changed"] == 0
+    assert fingerprint("data") == before
+
+
+def test_a_service_without_a_role_is_planned_verified_and_shown(
+    tmp_path: Path, stranger: Stranger
+) -> None:
+    data = registry()
+    data["services"]["echo"] = {
+        "description": "A service that nobody wrote a role for",
+        "hosts": "application",
+        "environments": ["production"],
+        "range": "backend",
+        "owner": {"process": "python3", "user": "nobody", "unit": "echo.service"},
+        "endpoints": {
+            "http": {"port": 8123, "status": "fixed", "exposure": "host", "probe": "http"}
+        },
+    }
+    data["history"].append(record("echo.http", "fixed", 8123))
+    copy = write(data, tmp_path / "ports.yml")
+
+    absent = play(
+        "--limit", "app", "-e", "verify_timeout=1", playbook="playbooks/verify.yml", registry=copy
+    )
+    assert absent.code != 0
+    assert "echo.http" in absent.output
+
+    with stranger("app", "echo", "/usr/bin/python3 -m http.server --bind 127.0.0.1 8123"):
+        wait_for_listener("app", 8123)
+        run = play("--limit", "app", playbook="playbooks/verify.yml", registry=copy)
+    assert run.code == 0, run.output
+    row = next(line for line in run.output.splitlines() if "127.0.0.1:8123" in line)
+    assert "echo" in row
+    assert "ok" in row
+
+
+def test_a_port_change_is_followed_everywhere(tmp_path: Path) -> None:
+    old = port_of("prometheus.http")
+    new = old + 1
+    run = play(registry=moved("prometheus.http", new, tmp_path / "ports.yml"))
+    assert run.code == 0, run.output
+    assert run.recap("app")["changed"] == run.recap("data")["changed"] == 0
+    assert run.recap("ops")["changed"] > 0
+    listeners = on("ops", "ss -Hltn 2>/dev/null")
+    assert f":{new} " in listeners
+    assert f":{old} " not in listeners
+    config = on("ops", "cat /etc/prometheus/prometheus.yml")
+    assert f":{new}" in config
+    assert f":{old}" not in config
+
+    back = play()
+    assert back.code == 0, back.output
+    listeners = on("ops", "ss -Hltn 2>/dev/null")
+    assert f":{old} " in listeners
+    assert f":{new} " not in listeners
