@@ -10,8 +10,8 @@ import os
 import typing as t
 
 import pytest
-from ansible_collections.prsnl.ports.plugins.module_utils import fitness
-from ansible_collections.prsnl.ports.plugins.module_utils.fitness import (
+from ansible_collections.prsnl.ports.plugins.module_utils import host_check
+from ansible_collections.prsnl.ports.plugins.module_utils.host_check import (
     Disk,
     Fitness,
     Requirements,
@@ -77,22 +77,22 @@ ALLOWED = "allowed is debian 12 or newer, ubuntu LTS 22.04 or newer. Upgrade or 
     ],
 )
 def test_each_fault(change: dict[str, t.Any], expected: list[str]) -> None:
-    assert fitness.judge_fitness(dataclasses.replace(FIT, **change), NEEDED) == expected
+    assert host_check.judge_fitness(dataclasses.replace(FIT, **change), NEEDED) == expected
 
 
 def test_every_fault_is_reported() -> None:
     unfit = Fitness("armv7l", "darwin", "", False, "launchd", 0, (Disk("/var", 0, False),))
-    assert len(fitness.judge_fitness(unfit, NEEDED)) == 5
+    assert len(host_check.judge_fitness(unfit, NEEDED)) == 5
 
 
 def test_what_is_not_required_is_not_judged() -> None:
     nothing = Requirements((), (), "", 0, ())
-    assert fitness.judge_fitness(Fitness("vax", "vms", "", False, "", 0, ()), nothing) == []
+    assert host_check.judge_fitness(Fitness("vax", "vms", "", False, "", 0, ()), nothing) == []
 
 
 def test_os_release_is_read_as_a_shell_would() -> None:
     text = "# comment\nID=ubuntu\nVERSION=\"24.04.1 LTS (Noble)\"\nVERSION_ID='24.04'\n\nodd\n"
-    assert fitness.parse_os_release(text) == {
+    assert host_check.parse_os_release(text) == {
         "ID": "ubuntu",
         "VERSION": "24.04.1 LTS (Noble)",
         "VERSION_ID": "24.04",
@@ -110,18 +110,18 @@ def test_os_release_is_read_as_a_shell_would() -> None:
 )
 def test_the_limit_of_a_container_counts(limits: list[str], expected: int) -> None:
     meminfo = f"MemTotal:       {16000 * 1024} kB\nMemFree:          1024 kB\n"
-    assert fitness.parse_memory(meminfo, limits) == expected
+    assert host_check.parse_memory(meminfo, limits) == expected
 
 
 def test_a_path_that_does_not_exist_yet_counts_as_its_nearest_parent() -> None:
-    found = fitness.read_fitness(["/proc/no/such", "/"])
+    found = host_check.read_fitness(["/proc/no/such", "/"])
     stat = os.statvfs("/proc")
-    assert found.disks[0].free_mb == stat.f_bavail * stat.f_frsize // fitness.MEBIBYTE
+    assert found.disks[0].free_mb == stat.f_bavail * stat.f_frsize // host_check.MEBIBYTE
     assert found.disks[1].free_mb > 0
 
 
 def test_this_host_is_read() -> None:
-    found = fitness.read_fitness([])
+    found = host_check.read_fitness([])
     assert found.architecture == os.uname().machine
     assert found.memory_mb > 0
     assert found.system

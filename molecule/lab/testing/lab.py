@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import re
 import subprocess
@@ -51,17 +53,10 @@ def play(
     command = ["ansible-playbook", playbook, *arguments]
     for source in inventory:
         command += ["-i", str(source)]
-    # Wide lines, so that no message is wrapped in the middle of a sentence.
-    environment = os.environ | {
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        "ANSIBLE_NOCOLOR": "1",
-        "COLUMNS": "200",
-        "PORT_REGISTRY": str(registry),
-    }
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env=environment,
+        env=_environment(PORT_REGISTRY=str(registry)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -70,6 +65,36 @@ def play(
         check=False,
     )
     return Run(done.returncode, done.stdout)
+
+
+def _environment(**settings: str) -> dict[str, str]:
+    # Wide lines, so that no message is wrapped in the middle of a sentence.
+    return os.environ | {
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "COLUMNS": "200",
+        **settings,
+    }
+
+
+@functools.cache
+def plans() -> dict[str, list[dict[str, Any]]]:
+    """The planned endpoints of each lab host, from the registry and the inventory."""
+    command = ["ansible", "all", "-i", "inventories/lab", "-m", "prsnl.ports.registry_info"]
+    settings = {
+        "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+    }
+    done = subprocess.run(
+        command, cwd=ROOT, env=_environment(**settings), capture_output=True, text=True, check=True
+    )
+    hosts = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]
+    return {name: result["plan"]["endpoints"] for name, result in hosts.items()}
+
+
+def address_of(host: str) -> str:
+    """The IPv4 address by which the lab's hosts reach each other."""
+    return on(host, "hostname -I").split()[0]
 
 
 def on(host: str, script: str, *, check: bool = True) -> str:

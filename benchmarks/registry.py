@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Loading and validating a registry of 10,000 services in a whole play, in two ways.
+
+Ours is the vars plugin with its schema and its rules, and a query. The other is what a playbook
+does without it: include_vars and two assertions in Jinja, that no port is taken twice and that all
+ports lie in their range. Both read the same file, one after the other. Both times and their ratio
+are printed, and how ours grows with the number of services.
+
+Usage: registry.py [number of services]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PLAYBOOK = pathlib.Path(sys.executable).with_name("ansible-playbook")
+SERVICES = 10_000
+GOAL = 0.20
+# Services share the ports of a range, so they need several groups to be placed on.
+FIRST, LAST = 10_000, 59_999
+GROUPS = 10
+
+PORTS = (
+    "{{ services | dict2items | map(attribute='value.endpoints.http.port') | zip(services.values() |"
+    " map(attribute='hosts')) | map('join', ' ') }}"
+)
+PLAYS = {
+    "ours": [
+        {"prsnl.ports.registry_info": {"query": "length(services)"}, "register": "info"},
+        {"ansible.builtin.assert": {"that": "info.result == expected | int"}},
+    ],
+    "include_vars": [
+        {"ansible.builtin.include_vars": {"file": "ports.yml"}},
+        {
+            "ansible.builtin.assert": {"that": "ports | unique | length == expected | int"},
+            "vars": {"ports": PORTS},
+        },
+        {
+            "ansible.builtin.assert": {
+                "that": [
+                    "services.values() | map(attribute='endpoints.http.port')"
+                    f" | reject('ge', {FIRST}) | length == 0",
+                    "services.values() | map(attribute='endpoints.http.port')"
+                    f" | reject('le', {LAST}) | length == 0",
+                ]
+            }
+        },
+    ],
+}
+
+
+def write_registry(path: pathlib.Path, number: int) -> None:
+    """A valid registry of generated services."""
+    changes, services = [], []
+    for index in range(number):
+        port = FIRST + index // GROUPS
+        services.append(
+            f"  service_{index}:\n"
+            f"    description: Generated service number {index}\n"
+            f"    hosts: group_{index % GROUPS}\n"
+            "    environments: [production]\n"
+            "    range: generated\n"
+            f"    owner: {{process: service{index}, user: service, unit: service{index}.service}}\n"
+            "    endpoints:\n"
+            "      http:\n"
+            "        description: What it offers to its neighbour\n"
+            f"        port: {port}\n"
+            "        status: fixed\n"
+            "        exposure: internal\n"
+            f"        consumers: [service_{(index + 1) % number}]\n"
+            "        probe: http\n"
+            "        metrics: /metrics\n"
+        )
+        changes.append(f"      - {{endpoint: service_{index}.http, to: {port}, status: fixed}}\n")
+    path.write_text(
+        "version: 1\nenvironments:\n  production: Generated\ngroups:\n"
+        + "".join(f"  group_{index}: Generated\n" for index in range(GROUPS))
+        + f"ranges:\n  generated: {{ports: {FIRST}-{LAST}, purpose: Generated}}\nservices:\n"
+        + "".join(services)
+        + "history:\n  - date: 2026-01-01\n    what: Generated\n    why: To measure\n"
+        + "    by: benchmarks/registry.py\n    changes:\n"
+        + "".join(changes),
+        encoding="utf-8",
+    )
+
+
+def seconds(folder: pathlib.Path, way: str, number: int) -> float:
+    """How long the play of a way takes, from the start of ansible-playbook to its end."""
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": PLAYS[way]}
+    (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+    plugins = "host_group_vars" + (",prsnl.ports.registry" if way == "ours" else "")
+    (folder / "ansible.cfg").write_text(
+        f"[defaults]\nvars_plugins_enabled = {plugins}\n"
+        f"collections_path = {ROOT / 'collections'}\nlocalhost_warning = false\n"
+        "[port_registry]\npath = ports.yml\n",
+        encoding="utf-8",
+    )
+    command = [PLAYBOOK, "-i", "localhost,", "-e", f"expected={number}", "play.yml"]
+    start = time.perf_counter()
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "ANSIBLE_CONFIG": "ansible.cfg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    elapsed = time.perf_counter() - start
+    if done.returncode != 0:
+        sys.exit(f"{way} failed:\n{done.stdout}{done.stderr}")
+    return elapsed
+
+
+def main() -> int:
+    """Measures, prints, and returns 1 if the goal is missed."""
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else SERVICES
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        growth = []
+        for part in (number // 10, number // 5, number // 2, number):
+            write_registry(folder / "ports.yml", part)
+            growth.append((part, seconds(folder, "ours", part)))
+        ours = growth[-1][1]
+        other = seconds(folder, "include_vars", number)
+    ratio = ours / other
+    print(f"{number} services in a whole play, loaded and validated:")
+    print(f"  prsnl.ports.registry with registry_info  {ours:6.1f} s")
+    print(f"  include_vars with two assertions         {other:6.1f} s")
+    print(f"  ratio                                    {ratio:6.2f}   (goal: at most {GOAL})")
+    print("  growth: " + ", ".join(f"{part}: {took:.1f} s" for part, took in growth))
+    return 0 if ratio <= GOAL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

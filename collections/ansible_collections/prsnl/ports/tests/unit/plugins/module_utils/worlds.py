@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Made-up plans, sockets and processes."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import typing as t
+
+from ansible_collections.prsnl.ports.plugins.module_utils import judge
+from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
+    Holder,
+    Snapshot,
+    Socket,
+)
+
+NOW = time.mktime((2026, 3, 4, 12, 0, 0, 0, 0, -1))
+WILD = ("0.0.0.0", "::")
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+def endpoint(
+    name: str,
+    port: int,
+    *,
+    listen: t.Sequence[str] = WILD,
+    expect: str = "bound",
+    protocol: str = "tcp",
+    process: t.Sequence[str] | None = None,
+    user: str | None = None,
+    unit: str | None = None,
+) -> judge.Endpoint:
+    """An endpoint; unless told otherwise, process, user and unit are named after its service."""
+    service, _, short = name.partition(".")
+    wild = set(listen) & set(WILD)
+    status = {"bound": "fixed", "optional": "alternative", "silent": "retired"}[expect]
+    (result,) = judge.read_plan(
+        {
+            "endpoints": [
+                {
+                    "id": name,
+                    "service": service,
+                    "name": short,
+                    "port": port,
+                    "protocol": protocol,
+                    "status": status,
+                    "expect": expect,
+                    "listen": [] if expect == "silent" else list(listen),
+                    "allowed": list(EVERYWHERE if wild else LOOPBACK),
+                    "owner": {
+                        "process": list(process or [service]),
+                        "user": user or service,
+                        "unit": unit or f"{service}.service",
+                    },
+                    "probe": "tcp",
+                }
+            ]
+        }
+    )
+    return result
+
+
+class World:
+    """Sockets and their holders."""
+
+    def __init__(self, obstacle: str | None = None, has_ipv6: bool = True) -> None:
+        self._sockets: list[Socket] = []
+        self._holders: dict[int, tuple[Holder, ...]] = {}
+        self._numbers = itertools.count(100)
+        self._obstacle = obstacle
+        self._has_ipv6 = has_ipv6
+
+    def hold(
+        self,
+        port: int,
+        *holders: str | Holder,
+        on: str = "0.0.0.0",
+        protocol: str = "tcp",
+        v6only: bool = False,
+    ) -> World:
+        """Add a socket; a holder that is a text is the daemon of the service with that name."""
+        inode = next(self._numbers)
+        self._sockets.append(Socket(protocol, on, port, v6only, 1000, inode))
+        self._holders[inode] = tuple(
+            daemon(holder, next(self._numbers)) if isinstance(holder, str) else holder
+            for holder in holders
+        )
+        return self
+
+    def hold_all(self, port: int, *holders: str | Holder, protocol: str = "tcp") -> World:
+        """Add a socket for either family, as most daemons do."""
+        self.hold(port, *holders, on="0.0.0.0", protocol=protocol)
+        return self.hold(port, *holders, on="::", v6only=True, protocol=protocol)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return Snapshot(tuple(self._sockets), self._holders, self._obstacle, self._has_ipv6)
+
+
+def daemon(service: str, pid: int, **changes: t.Any) -> Holder:
+    facts = {"process": service, "user": service, "unit": f"{service}.service"} | changes
+    return Holder(pid=pid, executable=None, since=NOW - 9960, **facts)
+
+
+ADA = Holder(812, "node", "node", "ada", "user@1000.service", NOW - 9960)
