@@ -28,8 +28,8 @@ FIRST, LAST = 10_000, 59_999
 GROUPS = 10
 
 PORTS = (
-    "{{ services | dict2items | map(attribute='value.endpoints.http.port') | zip(services.values() |"
-    " map(attribute='hosts')) | map('join', ' ') }}"
+    "{{ services.values() | map(attribute='endpoints.http.port')"
+    " | zip(services.values() | map(attribute='hosts')) | map('join', ' ') }}"
 )
 PLAYS = {
     "ours": [

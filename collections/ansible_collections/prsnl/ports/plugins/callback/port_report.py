@@ -63,8 +63,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._collect(result)
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
-        for host, report in self._reports.items():
+        for host, report in sorted(self._reports.items()):
             self._print(host, report)
+        # The next playbook of the same command is another run.
+        self._reports.clear()
 
     def _collect(self, result: CallbackTaskResult) -> None:
         rows = result.result.get("results")

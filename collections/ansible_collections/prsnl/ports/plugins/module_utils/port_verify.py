@@ -195,9 +195,14 @@ def _explain_unbound(
             f" {listed(unique(map(str, elsewhere)))} instead: restart it if its configuration"
             " is newer than that."
         )
-    elif endpoint.owner.unit:
-        text += f" Its unit's state and log: systemctl status {endpoint.owner.unit}"
+    else:
+        text += _unit_hint(endpoint)
     result.add("not bound", text)
+
+
+def _unit_hint(endpoint: Endpoint) -> str:
+    unit = endpoint.owner.unit
+    return f" See its state and log: systemctl status {unit}" if unit else ""
 
 
 # --- waiting ---------------------------------------------------------------------------------
@@ -241,9 +246,16 @@ def _probe_all(results: t.Sequence[Verification]) -> None:
         return
     with ThreadPoolExecutor(max_workers=16) as pool:
         answers = list(pool.map(_probe, [target for _result, target in jobs]))
-    for (result, (probe, address, port)), fault in zip(jobs, answers):  # noqa: B905
+    faults: dict[str, list[str]] = {}
+    for (result, (_probe_name, address, port)), fault in zip(jobs, answers):  # noqa: B905
         if fault:
-            result.add("no answer", f"{endpoint_text(address, port)} ({probe}): {fault}.")
+            text = f"{endpoint_text(address, port)}: {fault}"
+            faults.setdefault(result.endpoint.id, []).append(text)
+    for result in results:
+        found = faults.get(result.endpoint.id)
+        if found:
+            text = f"no good answer to the {result.endpoint.probe} probe ({'; '.join(found)})."
+            result.add("no answer", text + _unit_hint(result.endpoint))
 
 
 def _probe(target: Target) -> str:

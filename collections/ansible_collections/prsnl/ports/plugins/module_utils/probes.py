@@ -95,7 +95,7 @@ def run_probe(probe: str, address: str, port: int, timeout: float) -> None:
     try:
         PROBES[probe](address, port, timeout)
     except TimeoutError:
-        raise ProbeError(f"no answer within {timeout:.0f} s") from None
+        raise ProbeError(f"no answer within {timeout:g} s") from None
     except OSError as error:
         raise ProbeError(error.strerror or str(error)) from error
 

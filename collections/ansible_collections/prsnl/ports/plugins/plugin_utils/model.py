@@ -147,6 +147,7 @@ class Registry:
     networks: dict[str, tuple[str, ...]]
     ranges: list[Range]
     changes: list[Change]
+    _lines: dict[Path, int] | None = None
 
     @classmethod
     def from_data(cls, data: t.Any, file: str = "", source: bytes = b"") -> Registry:
@@ -172,20 +173,22 @@ class Registry:
 
     def where(self, path: Path) -> str:
         """`file:line` of a path. It reads the text again, so it is for messages of faults."""
-        return f"{shown(self.file)}:{line_of(yaml_source.lines(self.source), path)}"
+        if self._lines is None:
+            self._lines = yaml_source.lines(self.source)
+        return f"{shown(self.file)}:{line_of(self._lines, path)}"
 
 
 def mapping(value: t.Any) -> dict[str, t.Any]:
     """The value if it is a mapping, else an empty one."""
-    return value if type(value) is dict else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _items(value: t.Any) -> list[t.Any]:
-    return value if type(value) is list else []
+    return value if isinstance(value, list) else []
 
 
 def _text(value: t.Any) -> str:
-    return value if type(value) is str else ""
+    return value if isinstance(value, str) else ""
 
 
 def _texts(value: t.Any) -> tuple[str, ...]:
@@ -193,7 +196,8 @@ def _texts(value: t.Any) -> tuple[str, ...]:
 
 
 def _port(value: t.Any) -> int:
-    return value if type(value) is int and 1 <= value <= LAST_PORT else 0
+    sound = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LAST_PORT
+    return value if sound else 0
 
 
 def _owner(data: dict[str, t.Any], default: Owner | None) -> Owner | None:
@@ -202,7 +206,7 @@ def _owner(data: dict[str, t.Any], default: Owner | None) -> Owner | None:
     owner = mapping(data["owner"])
     process = owner.get("process")
     return Owner(
-        process=(process,) if type(process) is str else _texts(process),
+        process=(process,) if isinstance(process, str) else _texts(process),
         user=_text(owner.get("user")) or None,
         unit=_text(owner.get("unit")) or None,
     )

@@ -29,6 +29,8 @@ def load(file: str) -> Registry:
     """
     if file not in _LOADED:
         _LOADED[file] = read(file)
+        # It stays until the end of the run, so there is no use in looking for garbage in it.
+        gc.freeze()
     return _LOADED[file]
 
 

@@ -88,10 +88,10 @@ def _references(registry: Registry) -> t.Iterator[Fault]:
         path: Path = ("services", name)
         if service.hosts and service.hosts not in groups:
             yield _unknown((*path, "hosts"), service.hosts, "groups", groups)
-        if service.range and type(ranges) is dict and service.range not in ranges:
+        if service.range and isinstance(ranges, dict) and service.range not in ranges:
             yield _unknown((*path, "range"), service.range, "ranges", ranges)
         for index, environment in enumerate(service.environments):
-            if environment and type(environments) is dict and environment not in environments:
+            if environment and isinstance(environments, dict) and environment not in environments:
                 where = (*path, "environments", index)
                 yield _unknown(where, environment, "environments", environments)
         for endpoint in service.endpoints:
@@ -279,12 +279,12 @@ def _decisions(registry: Registry) -> t.Iterator[Fault]:
     kinds = ("services", "ranges", "groups", "networks", "environments")
     known = {*registry.endpoints, *(name for kind in kinds for name in mapping(data.get(kind)))}
     decisions = data.get("decisions")
-    unusable = "services" not in data or any(type(data.get(k, {})) is not dict for k in kinds)
-    if type(decisions) is not list or unusable:
+    unusable = "services" not in data or any(not isinstance(data.get(k, {}), dict) for k in kinds)
+    if not isinstance(decisions, list) or unusable:
         return
     for index, decision in enumerate(decisions):
         subject = mapping(decision).get("subject")
-        if type(subject) is str and subject not in known:
+        if isinstance(subject, str) and subject not in known:
             kind = "endpoints, services, ranges, groups, networks and environments"
             yield _unknown(("decisions", index, "subject"), subject, kind, known)
 
@@ -293,10 +293,10 @@ def _dates(registry: Registry) -> t.Iterator[Fault]:
     history = registry.data.get("history")
     newest: str = ""
     newest_path: Path | None = None
-    for index, entry in enumerate(history if type(history) is list else []):
+    for index, entry in enumerate(history if isinstance(history, list) else []):
         date: t.Any = mapping(entry).get("date")
         path: Path = ("history", index, "date")
-        if type(date) is not str:
+        if not isinstance(date, str):
             continue
         try:
             datetime.date.fromisoformat(date)
@@ -314,7 +314,7 @@ def _dates(registry: Registry) -> t.Iterator[Fault]:
 
 
 def _history(registry: Registry) -> t.Iterator[Fault]:
-    if type(registry.data.get("history", [])) is not list:
+    if not isinstance(registry.data.get("history", []), list):
         return
     newest: dict[str, Change] = {}
     unsure: set[str] = set()
@@ -341,10 +341,10 @@ def _history(registry: Registry) -> t.Iterator[Fault]:
 
 def _is_missing(registry: Registry, endpoint: str) -> bool:
     services = registry.data.get("services")
-    if endpoint in registry.endpoints or endpoint.count(".") != 1 or type(services) is not dict:
+    if endpoint in registry.endpoints or endpoint.count(".") != 1 or not isinstance(services, dict):
         return False
     service = services.get(endpoint.partition(".")[0], {"endpoints": {}})
-    return type(mapping(service).get("endpoints")) is dict
+    return isinstance(mapping(service).get("endpoints"), dict)
 
 
 def _chain(change: Change, before: Change | None, unsure: bool) -> t.Iterator[Fault]:

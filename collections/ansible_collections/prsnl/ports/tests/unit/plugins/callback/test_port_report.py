@@ -112,6 +112,14 @@ def test_the_last_result_of_each_host_counts(callback: t.Any, screen: Screen) ->
     ]
 
 
+def test_the_next_playbook_of_a_command_starts_empty(callback: t.Any, screen: Screen) -> None:
+    callback.v2_runner_on_ok(result([GOOD]))
+    callback.v2_playbook_on_stats(None)
+    screen.lines.clear()
+    callback.v2_playbook_on_stats(None)
+    assert screen.lines == []
+
+
 def test_check_mode_is_told(callback: t.Any, screen: Screen) -> None:
     callback.v2_runner_on_ok(result([BAD], check_mode=True))
     callback.v2_playbook_on_stats(None)

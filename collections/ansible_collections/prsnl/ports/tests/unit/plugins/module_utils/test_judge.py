@@ -58,6 +58,23 @@ def test_what_covers_an_address_overlaps_it(bound: str, wanted: str, v6only: boo
     assert judge.covers(sock, bound) or ipaddress.ip_address(bound).version == 6
 
 
+@pytest.mark.parametrize(
+    ("bound", "v6only", "allowed", "expected"),
+    [
+        ("127.0.0.1", False, ["127.0.0.0/8", "::1/128"], True),
+        ("127.0.0.1", False, ["::1/128"], False),
+        ("0.0.0.0", False, ["127.0.0.0/8"], False),
+        # Each half of a dual-stack socket has to be allowed.
+        ("::", False, ["::/0"], False),
+        ("::", True, ["::/0"], True),
+        ("::", False, ["0.0.0.0/0", "::/0"], True),
+    ],
+)
+def test_allowed_addresses(bound: str, v6only: bool, allowed: list[str], expected: bool) -> None:
+    networks = [ipaddress.ip_network(cidr) for cidr in allowed]
+    assert judge.is_allowed(Socket("tcp", bound, 80, v6only, 0, 1), networks) is expected
+
+
 # --- owners --------------------------------------------------------------------------------------
 
 NGINX = judge.Owner(("nginx",), "root", "nginx.service")

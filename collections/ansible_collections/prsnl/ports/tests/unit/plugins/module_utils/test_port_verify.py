@@ -57,7 +57,7 @@ CASES: dict[str, tuple[World, judge.Endpoint, str, bool, list[str]]] = {
         "not bound",
         True,
         [
-            "nothing listens on 0.0.0.0:80 and [::]:80. Its unit's state and log: systemctl"
+            "nothing listens on 0.0.0.0:80 and [::]:80. See its state and log: systemctl"
             " status web.service"
         ],
     ),
@@ -236,7 +236,7 @@ PLAN = {
             "expect": "bound",
             "listen": ["0.0.0.0", "::"],
             "allowed": ["0.0.0.0/0", "::/0"],
-            "owner": {"process": ["web"], "user": "web", "unit": None},
+            "owner": {"process": ["web"], "user": "web", "unit": "web.service"},
             "probe": "http",
         }
     ]
@@ -265,7 +265,7 @@ class Host:
     def _snapshot(self) -> Snapshot:
         self.looks.append(self.now - 1000)
         sockets = STARTED if self.now >= self.starts_at else ()
-        holder = Holder(7, self.process, None, "web", None, 0)
+        holder = Holder(7, self.process, None, "web", "web.service", 0)
         return Snapshot(sockets, {1: (holder,), 2: (holder,)}, None, True)
 
     def _probe(self, probe: str, address: str, port: int, timeout: float) -> None:
@@ -319,8 +319,8 @@ def test_a_silent_daemon_is_named(host: Host) -> None:
     result = host.verify(timeout=1)
     assert result.verdict == "no answer"
     assert result.messages == [
-        "127.0.0.1:80 (http): no answer.",
-        "[::1]:80 (http): no answer.",
+        "no good answer to the http probe (127.0.0.1:80: no answer; [::1]:80: no answer). See its"
+        " state and log: systemctl status web.service"
     ]
 
 
@@ -344,10 +344,12 @@ def test_what_has_no_probe_is_not_asked(
 
 
 def test_the_report_has_a_line_for_each_difference(host: Host) -> None:
-    host.answers_at = 2000
-    assert port_verify.fault_report("app", [host.verify(timeout=0)]) == (
-        "app: web.http (80/tcp): 127.0.0.1:80 (http): no answer.\n"
-        "app: web.http (80/tcp): [::1]:80 (http): no answer."
+    host.starts_at = 2000
+    assert port_verify.fault_report("app", [host.verify(timeout=0)] * 2) == (
+        "app: web.http (80/tcp): nothing listens on 0.0.0.0:80 and [::]:80. See its state and log:"
+        " systemctl status web.service\n"
+        "app: web.http (80/tcp): nothing listens on 0.0.0.0:80 and [::]:80. See its state and log:"
+        " systemctl status web.service"
     )
-    host.answers_at = 0
+    host.starts_at = 0
     assert port_verify.fault_report("app", [host.verify(timeout=0)]) == ""

@@ -223,7 +223,7 @@ def read_forever(connection: socket.socket) -> None:
 def test_a_silent_server_is_not_waited_for_longer_than_allowed(probe: str) -> None:
     with serving(read_forever) as port:
         start = time.monotonic()
-        assert fault(probe, port, timeout=0.4) == "no answer within 0 s"
+        assert fault(probe, port, timeout=0.4) == "no answer within 0.4 s"
         assert time.monotonic() - start < 1.2
 
 

@@ -13,8 +13,8 @@ import typing as t
 
 import hypothesis
 import pytest
-from ansible_collections.prsnl.ports.plugins.plugin_utils import plan, registry
-from ansible_collections.prsnl.ports.plugins.plugin_utils.model import Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils import plan, registry, rules
+from ansible_collections.prsnl.ports.plugins.plugin_utils.model import Endpoint, Registry
 from ansible_collections.prsnl.ports.plugins.plugin_utils.plan import Host, PlanError, Topology
 from hypothesis import strategies as st
 
@@ -358,3 +358,35 @@ def test_targets_are_the_hosts_that_serve(known: Registry, topology: Topology) -
         assert [target.local for target in targets] == sorted(
             (target.host == host for target in targets), reverse=True
         )
+
+
+def default_listen(endpoint: Endpoint) -> tuple[str, ...]:
+    """Where an endpoint may listen, whatever the inventory."""
+    loopback = endpoint.exposure == "host"
+    return endpoint.addresses or (("127.0.0.1", "::1") if loopback else ("0.0.0.0", "::"))
+
+
+def clash(known: Registry, a: Endpoint, b: Endpoint) -> bool:
+    """Whether two endpoints can't both be in the registry."""
+    if (a.port, a.protocol) != (b.port, b.protocol):
+        return False
+    if not set(a.environments) & set(b.environments):
+        return False
+    statuses = {a.status, b.status}
+    groups = {known.services[e.service].hosts for e in (a, b)}
+    together = len(groups) == 1 or "all" in groups
+    if "silent" in (a.expect, b.expect):
+        if a.expect == b.expect:
+            return together and statuses == {"reserved"}
+        return together or "retired" in statuses
+    return together and any(meet(x, y) for x in default_listen(a) for y in default_listen(b))
+
+
+@hypothesis.given(registries())
+@hypothesis.settings(max_examples=300)
+def test_conflicts_are_found_without_looking_at_all_pairs(known: Registry) -> None:
+    """The registry has one if and only if some pair has one."""
+    expected = any(
+        clash(known, a, b) for a, b in itertools.combinations(known.endpoints.values(), 2)
+    )
+    assert bool(list(rules._conflicts(known))) == expected

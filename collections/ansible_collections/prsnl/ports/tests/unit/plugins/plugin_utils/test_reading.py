@@ -98,7 +98,7 @@ def paths(data: t.Any, path: tuple[t.Any, ...] = ()) -> list[tuple[t.Any, ...]]:
 def mutations(draw: st.DrawFn) -> t.Any:
     """The base with some values replaced, removed, renamed or added."""
     data = copy.deepcopy(DATA)
-    for _ in range(draw(st.integers(1, 4))):
+    for _number in range(draw(st.integers(1, 4))):
         options = paths(data)
         if not options:
             break
@@ -206,6 +206,15 @@ def test_without_libyaml_the_registry_is_the_same(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(yaml_source, "_Loader", Loader)
     assert yaml_source.parse(BASE) == (DATA, [])
     check(b"[" * 2_000)
+
+
+def test_a_file_is_read_once(tmp_path: pathlib.Path) -> None:
+    """So that a run sees one registry from its beginning to its end."""
+    path = tmp_path / "ports.yml"
+    path.write_bytes(BASE)
+    first = registry.load(str(path))
+    path.unlink()
+    assert registry.load(str(path)) is first
 
 
 def test_lines_are_those_of_the_file() -> None:
