@@ -20,7 +20,7 @@ from_registry() {
     built=localhost/prsnl-lab-build:$release-$architecture
     podman build --quiet --arch "$architecture" --no-hosts --network host --tag "$built" \
         --build-arg "IMAGE=$image" --build-arg "PACKAGES=$*" "$here"
-    container=$(podman create --arch "$architecture" "$built")
+    container=$(podman create --arch "$architecture" "$built" /sbin/init)
     podman cp "$container:/lab/." "$work"
     podman export --output "$work/rootfs.tar" "$container"
     podman rm "$container"
@@ -53,8 +53,8 @@ from_packages() {
     apt-config dump Acquire > "$work/apt.conf"
     mkdir "$work/tmp"
     # shellcheck disable=SC2016  # $1 is mmdebstrap's
-    # In a mount namespace of its own, so that an interrupted run leaves nothing mounted.
-    TMPDIR=$work/tmp unshare --mount mmdebstrap --arch="$architecture" --variant=apt --format=tar --quiet \
+    # In namespaces of its own, so that an interrupted run leaves nothing mounted and nothing running.
+    TMPDIR=$work/tmp unshare --mount --pid --fork --kill-child --mount-proc mmdebstrap --arch="$architecture" --variant=apt --format=tar --quiet \
         --include="$(echo "$*" | tr ' ' ,)" --aptopt="$work/apt.conf" --dpkgopt="$here/dpkg.cfg" \
         --customize-hook="download /var/lib/dpkg/status '$work/status'" \
         --customize-hook="upload '$here/setup.sh' /setup.sh" \

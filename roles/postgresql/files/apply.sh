@@ -7,8 +7,7 @@ shift 3 # The remaining ones are what a reload reads.
 pid=$data/postmaster.pid
 
 if ! { [ -e "$pid" ] && kill -0 "$(head -n 1 "$pid")" 2>/dev/null; }; then
-  printf 'PostgreSQL does not run. The last lines of the journal of %s:\n' "$unit" >&2
-  journalctl --unit "$unit" --lines 20 --no-pager --output cat >&2
+  echo 'PostgreSQL does not run' >&2
   exit 1
 fi
 # The port and socket that are in effect, whatever the files say.

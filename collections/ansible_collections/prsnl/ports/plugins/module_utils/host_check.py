@@ -76,7 +76,7 @@ def _service_manager() -> str:
 
 
 def _read_disk(path: str) -> Disk:
-    existing = path
+    existing = os.path.abspath(path)
     while not os.path.exists(existing):
         existing = os.path.dirname(existing)
     stat = os.statvfs(existing)

@@ -29,7 +29,6 @@ NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
 NLM_F_REQUEST = 0x1
 NLM_F_DUMP = 0x300
-NLM_F_DUMP_INTR = 0x10
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
 INET_DIAG_SKV6ONLY = 11
@@ -259,15 +258,13 @@ def _dump(link: socket.socket, request: bytes) -> t.Iterator[bytes]:
     while True:
         data = link.recv(1 << 18)
         while len(data) >= NLMSGHDR.size:
-            length, kind, flags, _sequence, _pid = NLMSGHDR.unpack_from(data)
+            length, kind, _flags, _sequence, _pid = NLMSGHDR.unpack_from(data)
             payload = data[NLMSGHDR.size : length]
             if kind == NLMSG_DONE:
                 return
             if kind == NLMSG_ERROR:
                 number = -struct.unpack_from("=i", payload)[0]
                 raise OSError(number, os.strerror(number))
-            if flags & NLM_F_DUMP_INTR:
-                raise OSError("the socket table changed while it was read")
             yield payload
             data = data[(length + 3) & ~3 :]
 

@@ -53,7 +53,7 @@ EXAMPLES = r"""
 RETURN = r"""
 results:
   description: What was found for each endpoint of the plan, in the plan's order.
-  returned: always
+  returned: when the sockets could be read
   type: list
   elements: dict
   contains:
@@ -92,7 +92,7 @@ results:
       type: str
 conflicts:
   description: The messages of all conflicts.
-  returned: always
+  returned: when the sockets could be read
   type: list
   elements: str
   sample:

@@ -64,7 +64,7 @@ RETURN = r"""
 results:
   description: What was found for each endpoint of the plan, in the plan's order. Also returned on
     failure.
-  returned: always
+  returned: when the sockets could be read
   type: list
   elements: dict
   contains:

@@ -120,6 +120,10 @@ def test_a_path_that_does_not_exist_yet_counts_as_its_nearest_parent() -> None:
     assert found.disks[1].free_mb > 0
 
 
+def test_a_relative_path_ends_the_search_at_the_root() -> None:
+    assert host_check.read_fitness(["no/such/path"]).disks[0].free_mb > 0
+
+
 def test_this_host_is_read() -> None:
     found = host_check.read_fitness([])
     assert found.architecture == os.uname().machine

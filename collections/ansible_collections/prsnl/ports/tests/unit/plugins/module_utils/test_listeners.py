@@ -198,7 +198,7 @@ def holding(*sockets: str, uid: int = 0, children: int = 0) -> t.Iterator[Progra
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        ports = [int(process.stdout.readline()) for _ in sockets]
+        ports = [int(process.stdout.readline()) for _socket in sockets]
         assert process.stdout.readline() == "ready\n"
         yield Program(process.pid, ports)
         process.stdin.close()

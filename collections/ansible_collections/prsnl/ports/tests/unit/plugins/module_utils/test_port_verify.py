@@ -218,7 +218,7 @@ def test_two_endpoints_on_one_port_and_two_addresses_are_told_apart() -> None:
 
 def test_the_other_endpoint_of_a_daemon_is_not_taken_for_its_new_port() -> None:
     plan = [endpoint("web.http", 80), endpoint("web.https", 443)]
-    result, _ = verify(World().hold_all(443, "web"), *plan)
+    result, _other = verify(World().hold_all(443, "web"), *plan)
     assert "instead" not in result.messages[0]
 
 

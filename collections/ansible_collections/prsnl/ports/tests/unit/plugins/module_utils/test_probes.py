@@ -195,7 +195,7 @@ VERSIONS = pytest.mark.parametrize(
 def test_a_server_that_refuses_the_name_speaks_tls(version: ssl.TLSVersion) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = context.maximum_version = version
-    context.sni_callback = lambda *_: ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+    context.sni_callback = lambda *_arguments: ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
     with serving(tls(context, answering())) as port:
         assert fault("tls", port) == ""
 
@@ -229,7 +229,7 @@ def test_a_silent_server_is_not_waited_for_longer_than_allowed(probe: str) -> No
 
 def test_a_server_that_drips_is_not_waited_for_longer_than_allowed() -> None:
     def drip(connection: socket.socket) -> None:
-        for _ in range(20):
+        for _time in range(20):
             connection.sendall(b"x")
             time.sleep(0.1)
 

@@ -34,7 +34,7 @@ def endpoint(
     unit: str | None = None,
 ) -> judge.Endpoint:
     """An endpoint; unless told otherwise, process, user and unit are named after its service."""
-    service, _, short = name.partition(".")
+    service, _dot, short = name.partition(".")
     wild = set(listen) & set(WILD)
     status = {"bound": "fixed", "optional": "alternative", "silent": "retired"}[expect]
     (result,) = judge.read_plan(
