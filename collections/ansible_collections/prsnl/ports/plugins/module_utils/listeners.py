@@ -316,7 +316,8 @@ def find_holders(
         for inode in opened:
             pids.setdefault(inode, []).append(pid)
     boot = _boot_time(root) if pids else 0.0
-    known = {pid: _read_process(root, pid, boot) for found in pids.values() for pid in found}
+    unique_pids = {pid for found in pids.values() for pid in found}
+    known = {pid: _read_process(root, pid, boot) for pid in unique_pids}
     holders = {
         inode: tuple(holder for pid in pids.get(inode, ()) if (holder := known[pid]))
         for inode in inodes
