@@ -220,9 +220,10 @@ def verify_host(
     """
     deadline = time.monotonic() + timeout
     pause = FIRST_PAUSE
+    answered: set[Target] = set()
     while True:
         results = verify_plan(endpoints, take_snapshot(), registry=registry, now=time.time())
-        _probe_all(results)
+        _probe_all(results, answered)
         left = deadline - time.monotonic()
         if left <= 0 or not any(not result.ok and result.may_heal for result in results):
             break
@@ -231,31 +232,44 @@ def verify_host(
     return results
 
 
-def _probe_all(results: t.Sequence[Verification]) -> None:
-    """Probe every endpoint that is bound as expected, on each of its addresses, all at once."""
+def _probe_all(results: t.Sequence[Verification], answered: set[Target]) -> None:
+    """Probe every endpoint that is bound as expected, on each of its addresses, all at once.
+
+    :param answered: those that did in an earlier round, which aren't asked again; grows.
+    """
     jobs = [
-        (result, (result.endpoint.probe, LOOPBACK.get(address, address), result.endpoint.port))
+        (result, target)
         for result in results
         if result.ok
         and result.endpoint.expect == "bound"
         and result.endpoint.protocol == "tcp"
         and result.endpoint.probe in PROBES
-        for address in result.endpoint.listen
+        for target in _targets(result.endpoint)
+        if target not in answered
     ]
     if not jobs:
         return
     with ThreadPoolExecutor(max_workers=16) as pool:
         answers = list(pool.map(_probe, [target for _result, target in jobs]))
     faults: dict[str, list[str]] = {}
-    for (result, (_probe_name, address, port)), fault in zip(jobs, answers):  # noqa: B905
+    for (result, target), fault in zip(jobs, answers):  # noqa: B905
         if fault:
-            text = f"{endpoint_text(address, port)}: {fault}"
+            text = f"{endpoint_text(*target[1:])}: {fault}"
             faults.setdefault(result.endpoint.id, []).append(text)
+        else:
+            answered.add(target)
     for result in results:
         found = faults.get(result.endpoint.id)
         if found:
             text = f"no good answer to the {result.endpoint.probe} probe ({'; '.join(found)})."
             result.add("no answer", text + _unit_hint(result.endpoint))
+
+
+def _targets(endpoint: Endpoint) -> list[Target]:
+    return [
+        (endpoint.probe, LOOPBACK.get(address, address), endpoint.port)
+        for address in endpoint.listen
+    ]
 
 
 def _probe(target: Target) -> str:

@@ -307,6 +307,15 @@ def test_a_daemon_that_answers_late_is_waited_for(host: Host) -> None:
     assert len(host.looks) == 6
 
 
+def test_who_has_answered_is_not_asked_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = PLAN["endpoints"][0] | {"id": "web.https", "port": 443}
+    monkeypatch.setitem(PLAN, "endpoints", [*PLAN["endpoints"], missing])
+    results = port_verify.verify_host(judge.read_plan(PLAN), 5, registry="registry/ports.yml")
+    assert [result.verdict for result in results] == ["ok", "not bound"]
+    assert len(host.looks) > 2
+    assert sorted(host.asked) == [("http", "127.0.0.1", 80), ("http", "::1", 80)]
+
+
 def test_waiting_ends(host: Host) -> None:
     host.starts_at = 2000
     result = host.verify(timeout=10)
