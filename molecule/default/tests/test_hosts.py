@@ -96,15 +96,28 @@ def test_psql_connects_from_app_by_scram() -> None:
     secret = (STATE / "secrets" / "postgresql-prsnl.password").read_text().strip()
     assert psql("app", port, secret) == f"prsnl|{port}"
     assert "password authentication failed" in psql("app", port, secret + "x")
-    # ops is no consumer of the database.
-    assert "pg_hba.conf" in psql("ops", port, secret)
     assert "Connection refused" in psql("app", port_of("postgresql.intel"), secret)
+
+
+def test_postgresql_refuses_a_host_that_is_no_consumer() -> None:
+    # ops has no client, so the start of the protocol's conversation is spelt out.
+    script = f"""
+import socket, struct
+body = struct.pack("!i", 3 << 16) + b"user\\0prsnl\\0database\\0prsnl\\0\\0"
+with socket.create_connection(("{address_of("data")}", {port_of("postgresql.sql")})) as connection:
+    connection.sendall(struct.pack("!i", len(body) + 4) + body)
+    print(connection.recv(4096))
+"""
+    assert "pg_hba.conf rejects connection" in on("ops", f"python3 -c {shlex.quote(script)}")
 
 
 def test_passwords_are_stored_as_scram_verifiers() -> None:
     query = "select count(*) from pg_authid where rolpassword not like 'SCRAM-SHA-256$%'"
     port = port_of("postgresql.sql")
-    count = on("data", f"runuser -u postgres -- psql -p {port} -XAtc {shlex.quote(query)}")
+    count = on(
+        "data",
+        f"runuser -u postgres -- psql -h /run/postgresql -p {port} -XAtc {shlex.quote(query)}",
+    )
     assert count.strip() == "0"
 
 

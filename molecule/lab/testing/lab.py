@@ -92,6 +92,7 @@ def plans() -> dict[str, list[dict[str, Any]]]:
     return {name: result["plan"]["endpoints"] for name, result in hosts.items()}
 
 
+@functools.cache
 def address_of(host: str) -> str:
     """The IPv4 address by which the lab's hosts reach each other."""
     return on(host, "hostname -I").split()[0]
