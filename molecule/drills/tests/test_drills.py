@@ -73,9 +73,8 @@ def test_a_stranger_on_a_port_stops_the_host_unchanged(stranger: Stranger) -> No
         assert "unit stranger.service" in run.output
         assert run.recap("ops")["changed"] == 0
         assert fingerprint("ops") == before
-    run = play("--limit", "ops")
+    run = play("--limit", "ops", "--tags", "prometheus")
     assert run.code == 0, run.output
-    assert run.recap("ops")["failed"] == 0
 
 
 @pytest.mark.parametrize(
@@ -97,9 +96,10 @@ def test_an_unfit_host_is_refused_unchanged(variables: str, message: str) -> Non
 def test_an_unreachable_host_does_not_stop_the_others(tmp_path: Path) -> None:
     prefix = os.environ.get("LAB_PREFIX4", "10.89.77")
     extra = tmp_path / "gone.yml"
-    host = {"ansible_host": f"{prefix}.250", "ansible_ssh_timeout": 5}
+    address = f"{prefix}.250"
+    host = {"ansible_host": address, "port_addresses": [address], "ansible_ssh_timeout": 5}
     extra.write_text(json.dumps({"application": {"hosts": {"gone": host}}}))
-    run = play("--limit", "app,gone", inventory=("inventories/lab", extra))
+    run = play("--limit", "app,gone", "--tags", "nginx", inventory=("inventories/lab", extra))
     assert run.code != 0
     assert run.recap("gone")["unreachable"] == 1
     assert run.recap("app")["failed"] == run.recap("app")["unreachable"] == 0
@@ -174,7 +174,7 @@ def test_a_port_change_is_followed_everywhere(tmp_path: Path) -> None:
     assert f":{new}" in config
     assert f":{old}" not in config
 
-    back = play()
+    back = play("--limit", "ops", "--tags", "prometheus")
     assert back.code == 0, back.output
     listeners = on("ops", "ss -Hltn 2>/dev/null")
     assert f":{old} " in listeners
