@@ -71,6 +71,8 @@ def _environment(**settings: str) -> dict[str, str]:
     # Wide lines, so that no message is wrapped in the middle of a sentence.
     return os.environ | {
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        # Molecule forces colours, which would end up in the text.
+        "ANSIBLE_FORCE_COLOR": "0",
         "ANSIBLE_NOCOLOR": "1",
         "COLUMNS": "200",
         **settings,
