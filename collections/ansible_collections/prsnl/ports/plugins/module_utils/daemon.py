@@ -128,6 +128,87 @@ def missing_packages(packages: t.Sequence[str], version: str, run: Run) -> list[
     ]
 
 
+def find_source(source: t.Mapping[str, t.Any]) -> str:
+    """Return whether APT has a source of packages and its key: ``""``, ``other`` or ``absent``.
+
+    What is in the files is what C(ansible.builtin.deb822_repository) writes there.
+    """
+    key = read_file(key_path(source["name"]))
+    written = read_file(source_path(source["name"]))
+    if written is None:
+        return "absent"
+    wanted = {
+        f"URIs: {source['url']}",
+        f"Suites: {source['suite']}",
+        f"Components: {' '.join(source['components'])}",
+        f"Signed-By: {key_path(source['name'])}",
+    }
+    is_same = wanted <= set(written.data.decode(errors="replace").splitlines())
+    is_trusted = key is not None and f"sha256:{digest(key.data)}" == source["key_checksum"]
+    return "" if is_same and is_trusted else "other"
+
+
+def source_path(name: str) -> str:
+    """Return where a source of packages is."""
+    return f"/etc/apt/sources.list.d/{name}.sources"
+
+
+def key_path(name: str) -> str:
+    """Return where the key of a source of packages is."""
+    return f"/etc/apt/keyrings/{name}.asc"
+
+
+def marker_path(directory: str) -> str:
+    """Return the file that has the checksum of the archive that a directory was unpacked from."""
+    return os.path.join(directory, ".checksum")
+
+
+def has_download(download: t.Mapping[str, t.Any]) -> bool:
+    """Tell whether a file or an unpacked archive is there."""
+    if download["kind"] == "file":
+        found = read_file(download["path"])
+        return found is not None and f"sha256:{digest(found.data)}" == download["checksum"]
+    found = read_file(marker_path(download["path"]))
+    return found is not None and found.data.decode().strip() == download["checksum"]
+
+
+def missing_parts(params: t.Mapping[str, t.Any], run: Run) -> dict[str, t.Any]:
+    """Return what has to be installed, by the module's parameters.
+
+    :raises DaemonError: the system has no dpkg.
+    """
+    packages = missing_packages(params["packages"], params["version"], run)
+    user = params["user"]
+    return {
+        "packages": packages,
+        "source": find_source(params["source"]) if params["source"] else "",
+        "downloads": [
+            download["url"]
+            for download in params["downloads"]
+            if (packages if download["kind"] == "deb" else not has_download(download))
+        ],
+        "user": user is not None and not _is_user(user),
+    }
+
+
+def installations(missing: t.Mapping[str, t.Any]) -> list[str]:
+    """Return what is done about missing parts, for people."""
+    return [
+        *(["add the user"] if missing["user"] else []),
+        *(["add the source of packages"] if missing["source"] else []),
+        *(f"download {url}" for url in missing["downloads"]),
+        *(f"install {name}" for name in missing["packages"]),
+    ]
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
 class Daemon:
     """A unit and its files on this host.
 

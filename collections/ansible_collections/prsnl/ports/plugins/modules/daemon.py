@@ -12,8 +12,11 @@ short_description: Install, configure, confine and run a daemon, in one remote e
 version_added: 0.2.0
 description:
   - Brings the packages, all files and the systemd unit of one daemon to the wanted state.
-  - Where nothing has to change, that is a single remote execution. Missing packages are installed
-    by M(ansible.builtin.apt), without letting them start their daemon where its own defaults say.
+  - Where nothing has to change, that is a single remote execution. What is missing is installed by
+    the modules of ansible.builtin - packages with their source (M(ansible.builtin.apt),
+    M(ansible.builtin.deb822_repository)), downloads (M(ansible.builtin.get_url),
+    M(ansible.builtin.unarchive)) and the user (M(ansible.builtin.user)).
+  - A package doesn't get to start its daemon where its own defaults say.
   - Each new file is checked by its own program before it replaces the former one, when the files
     listed before it are in place. The unit restarts or reloads only if something that it reads has
     changed, and then has to listen on its endpoints. If a file is refused or the unit does not
@@ -40,6 +43,77 @@ options:
       - Empty means any version - the newest when they are installed, and no upgrades afterwards.
     type: str
     default: ''
+  source:
+    description:
+      - Where APT gets O(packages) from, if not from the system's own sources.
+    type: dict
+    suboptions:
+      name:
+        description:
+          - The name of the source and of its key, below C(/etc/apt).
+        type: str
+        required: true
+      url:
+        description:
+          - The address of the repository, or of a mirror of it.
+        type: str
+        required: true
+      suite:
+        description:
+          - Its suite.
+        type: str
+        required: true
+      components:
+        description:
+          - Its components.
+        type: list
+        elements: str
+        default: [main]
+      key_url:
+        description:
+          - The address of the key that signs it.
+        type: str
+        required: true
+      key_checksum:
+        description:
+          - The SHA-256 of the key, as C(sha256:<hexadecimal digits>).
+        type: str
+        required: true
+  downloads:
+    description:
+      - What is downloaded by the host, and has to match its checksum.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      url:
+        description:
+          - Where it is.
+        type: str
+        required: true
+      checksum:
+        description:
+          - Its SHA-256, as C(sha256:<hexadecimal digits>).
+        type: str
+        required: true
+      path:
+        description:
+          - Where it goes - the file, or with V(archive) the directory that it is unpacked into.
+            For V(deb) this isn't used.
+        type: path
+      kind:
+        description:
+          - What is done with it. V(file) makes it executable at its path, V(archive) unpacks it,
+            and V(deb) installs it as the one package of O(packages), which is only downloaded if
+            O(version) isn't installed.
+        type: str
+        choices: [file, archive, deb]
+        default: file
+  user:
+    description:
+      - The system user that the daemon runs as, if nothing else makes it. It gets a group of the
+        same name, and neither a home nor a shell.
+    type: str
   options:
     description:
       - Options of the unit's C([Service]) section, on top of those that confine it. They are
@@ -180,10 +254,24 @@ actions:
   elements: str
   sample: [write /etc/shop/shop.conf, reload]
 missing:
-  description: The packages that were not there.
+  description: What was not there.
   returned: always
-  type: list
-  elements: str
+  type: dict
+  contains:
+    packages:
+      description: Names of packages.
+      type: list
+      elements: str
+    source:
+      description: V(absent) if there was no such source of packages, V(other) if it differed.
+      type: str
+    downloads:
+      description: Addresses of downloads.
+      type: list
+      elements: str
+    user:
+      description: Whether the user was missing.
+      type: bool
 changed_files:
   description: The files that were written, or would be.
   returned: always
@@ -204,7 +292,8 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
     Request,
     drop_in,
     find_ids,
-    missing_packages,
+    installations,
+    missing_parts,
 )
 
 HEADER = "# Written by Ansible. Changes made here are lost."
@@ -258,6 +347,34 @@ def main() -> None:
             "unit": {"type": "str", "required": True},
             "packages": {"type": "list", "elements": "str", "default": []},
             "version": {"type": "str", "default": ""},
+            "source": {
+                "type": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "url": {"type": "str", "required": True},
+                    "suite": {"type": "str", "required": True},
+                    "components": {"type": "list", "elements": "str", "default": ["main"]},
+                    "key_url": {"type": "str", "required": True, "no_log": False},
+                    "key_checksum": {"type": "str", "required": True, "no_log": False},
+                },
+            },
+            "downloads": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "url": {"type": "str", "required": True},
+                    "checksum": {"type": "str", "required": True},
+                    "path": {"type": "path"},
+                    "kind": {
+                        "type": "str",
+                        "choices": ["file", "archive", "deb"],
+                        "default": "file",
+                    },
+                },
+                "required_if": [("kind", "file", ["path"]), ("kind", "archive", ["path"])],
+            },
+            "user": {"type": "str"},
             "options": {"type": "dict", "default": {}},
             "files": {
                 "type": "list",
@@ -298,8 +415,9 @@ def main() -> None:
         return code, out, err
 
     try:
-        missing = missing_packages(params["packages"], params["version"], run)
-        if missing and not module.check_mode:
+        missing = missing_parts(params, run)
+        is_missing = any(missing.values())
+        if is_missing and not module.check_mode:
             # The action installs them, and comes back.
             module.exit_json(changed=False, missing=missing, actions=[], changed_files=[])
         daemon = Daemon(read_request(params, module.check_mode), run)
@@ -308,7 +426,10 @@ def main() -> None:
         (daemon.preview if module.check_mode else daemon.apply)()
     except (OSError, DaemonError) as error:
         module.fail_json(msg=f"{os.uname().nodename}: {error}")
-    actions = [f"install {name}" for name in missing] + daemon.actions
+    actions = daemon.actions
+    if is_missing:
+        # Check mode. Otherwise the action tells what it installed.
+        actions = installations(missing) + actions
     module.exit_json(
         changed=bool(actions),
         actions=actions,
