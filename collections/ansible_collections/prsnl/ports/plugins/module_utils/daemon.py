@@ -31,7 +31,15 @@ UNITS = "/etc/systemd/system"
 JOURNAL_LINES = 20
 PAUSE = 0.5
 
-Run = t.Callable[[t.Sequence[str]], "tuple[int, str, str]"]
+
+class Run(t.Protocol):
+    """Starts a program."""
+
+    def __call__(
+        self, command: t.Sequence[str], stdin: t.Optional[str] = None
+    ) -> tuple[int, str, str]:
+        """Return its exit code, its output and its errors."""
+        ...
 
 
 class DaemonError(Exception):
@@ -63,12 +71,22 @@ class File:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A program that runs once, before the unit starts: while the file ``creates`` is missing."""
+
+    command: tuple[str, ...]
+    creates: str
+    stdin: str = ""
+
+
+@dataclass(frozen=True)
 class Request:
     """What a daemon is to be. ``endpoints`` are those of the plan that its files configure."""
 
     unit: str
     files: tuple[File, ...]
     endpoints: tuple[t.Mapping[str, t.Any], ...]
+    prepare: tuple[Step, ...] = ()
     is_managed: bool = True
     is_fresh: bool = False
     timeout: float = 60.0
@@ -262,6 +280,11 @@ class Daemon:
                     self._validate(file)
                 self.actions.append(f"write {file.path}")
             is_new = is_new or self._former[file.path] is None
+        self.actions += [
+            f"make {step.creates}"
+            for step in self.request.prepare
+            if not os.path.exists(step.creates)
+        ]
         state = self._state()
         if self.request.is_managed:
             self.actions += [step for step in self._steps(state, self._pending()) if step]
@@ -287,6 +310,7 @@ class Daemon:
                 write_file(file.path, file.wanted)
                 self._written.append(file)
                 self.actions.append(f"write {file.path}")
+            self._prepare()
             if request.is_managed:
                 self._bring(state, pending)
         except (OSError, DaemonError) as error:
@@ -301,7 +325,9 @@ class Daemon:
         if not self.request.is_managed:
             return {}
         wanted = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,NRestarts,Result"
-        _, out, _ = self._run(["systemctl", "show", f"--property={wanted}", self.request.unit])
+        dummy, out, dummy = self._run(
+            ["systemctl", "show", f"--property={wanted}", self.request.unit]
+        )
         return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
     def _pending(self) -> set[str]:
@@ -375,9 +401,21 @@ class Daemon:
         if state.get("ActiveState") not in ("active", "reloading", "activating"):
             self._run(["systemctl", "stop", unit])
             return f"{error}\nThe former files are back, and {unit} is stopped, as it was."
-        code, _, _ = self._run(["systemctl", "restart", unit])
+        code, dummy, dummy = self._run(["systemctl", "restart", unit])
         again = "runs with them again" if code == 0 else "doesn't start with them either"
         return f"{error}\nThe former files are back, and {unit} {again}."
+
+    def _prepare(self) -> None:
+        for step in self.request.prepare:
+            if os.path.exists(step.creates):
+                continue
+            code, out, err = self._run(step.command, step.stdin)
+            if code != 0:
+                raise DaemonError(
+                    f"what {self.request.unit} needs before it starts could not be made:"
+                    f" {step.command[0]} ended with {code}: {err.strip() or out.strip()}"
+                )
+            self.actions.append(f"make {step.creates}")
 
     # --- the unit ------------------------------------------------------------------------------
 
@@ -438,13 +476,13 @@ class Daemon:
             time.sleep(PAUSE)
 
     def _systemctl(self, *arguments: str) -> None:
-        code, _, err = self._run(["systemctl", *arguments])
+        code, dummy, err = self._run(["systemctl", *arguments])
         if code != 0:
             raise DaemonError(self._with_journal(f"systemctl {arguments[0]}: {err.strip()}"))
 
     def _with_journal(self, told: str) -> str:
         unit = self.request.unit
-        _, out, _ = self._run(
+        dummy, out, dummy = self._run(
             [
                 "journalctl",
                 f"--unit={unit}",
@@ -486,9 +524,10 @@ def stage_file(path: str, content: Content) -> str:
 
     :raises OSError: it can't be written, for example because the disk is full.
     """
-    directory = os.path.dirname(path)
+    directory, name = os.path.split(path)
     os.makedirs(directory, mode=0o755, exist_ok=True)
-    handle, staged = tempfile.mkstemp(prefix=".ansible-", dir=directory)
+    suffix = os.path.splitext(name)[1]
+    handle, staged = tempfile.mkstemp(prefix=".ansible-", suffix=suffix, dir=directory)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content.data)

@@ -171,6 +171,29 @@ options:
         type: str
         choices: [restart, reload, none]
         default: restart
+  prepare:
+    description:
+      - Programs that run once, when the files are in place and before the unit starts.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      command:
+        description:
+          - The program and its arguments. No secret belongs here - other users see them.
+        type: list
+        elements: str
+        required: true
+      stdin:
+        description:
+          - What it reads from its standard input, such as a password.
+        type: str
+        default: ''
+      creates:
+        description:
+          - The file that it makes. It runs while that is missing.
+        type: path
+        required: true
   endpoints:
     description:
       - The endpoints that the files configure, as P(prsnl.ports.endpoint#lookup) returns them.
@@ -290,6 +313,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
     DaemonError,
     File,
     Request,
+    Step,
     drop_in,
     find_ids,
     installations,
@@ -335,6 +359,10 @@ def read_request(params: t.Mapping[str, t.Any], is_check: bool) -> Request:
         unit=params["unit"],
         files=tuple(files),
         endpoints=tuple(params["endpoints"]),
+        prepare=tuple(
+            Step(tuple(step["command"]), step["creates"], step["stdin"])
+            for step in params["prepare"]
+        ),
         is_managed=params["state"] == "started",
         is_fresh=params["fresh"],
         timeout=params["timeout"],
@@ -397,6 +425,16 @@ def main() -> None:
                 "mutually_exclusive": [("content", "secret")],
                 "required_one_of": [("content", "secret")],
             },
+            "prepare": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "command": {"type": "list", "elements": "str", "required": True},
+                    "stdin": {"type": "str", "default": "", "no_log": True},
+                    "creates": {"type": "path", "required": True},
+                },
+            },
             "endpoints": {"type": "list", "elements": "dict", "default": []},
             "state": {"type": "str", "choices": ["started", "configured"], "default": "started"},
             "timeout": {"type": "int", "default": 60},
@@ -406,12 +444,12 @@ def main() -> None:
     )
     params = module.params
 
-    def run(command: t.Sequence[str]) -> tuple[int, str, str]:
+    def run(command: t.Sequence[str], stdin: t.Optional[str] = None) -> tuple[int, str, str]:
         if module.get_bin_path(command[0]) is None:
             if module.check_mode:
                 return 0, "", ""
             raise DaemonError(f"{command[0]} isn't installed")
-        code, out, err = module.run_command(list(command))
+        code, out, err = module.run_command(list(command), data=stdin)
         return code, out, err
 
     try:

@@ -19,6 +19,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
     DaemonError,
     File,
     Request,
+    Step,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.manifest import (
     Manifest,
@@ -47,7 +48,12 @@ class Systemd:
         # What is to happen on `start` and `restart`, one after the other.
         self.ends: list[str] = []
 
-    def run(self, command: t.Sequence[str]) -> tuple[int, str, str]:
+    def run(self, command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        if command[0] == "make":
+            if stdin == "wrong":
+                return 1, "", "no such password"
+            Path(command[1]).write_text(stdin or "", encoding="utf-8")
+            return 0, "", ""
         if command[0] == "check":
             text = Path(command[1]).read_text(encoding="utf-8")
             return (1, "", f"{command[1]}: bad line") if "bad" in text else (0, "", "")
@@ -151,10 +157,14 @@ def test_the_unit_takes_notice_in_the_cheapest_way(
     assert shop.systemd.calls == [call]
 
 
+def interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_run_that_was_cut_off_is_made_good(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.apply()
     with monkeypatch.context() as patch:
-        patch.setattr(Daemon, "_bring", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Daemon, "_bring", interrupt)
         with pytest.raises(KeyboardInterrupt):
             shop.apply(shop.changed(config="better"))
     assert shop.text("config") == "better"
@@ -247,6 +257,24 @@ def test_it_waits_for_the_endpoints(shop: Shop, monkeypatch: pytest.MonkeyPatch)
         shop.apply(replace(request, files=shop.changed(arguments="-q").files))
 
 
+def test_what_the_daemon_needs_is_made_once(shop: Shop) -> None:
+    made = str(shop.root / "made")
+    request = replace(shop.request, prepare=(Step(("make", made), made, "secret"),))
+    shop.systemd.properties["ActiveState"] = "inactive"
+    assert shop.apply(request).actions[-2:] == [f"make {made}", "start"]
+    assert Path(made).read_text(encoding="utf-8") == "secret"
+    assert shop.apply(request).actions == []
+
+
+def test_a_failed_preparation_changes_nothing(shop: Shop) -> None:
+    made = str(shop.root / "made")
+    request = replace(shop.request, prepare=(Step(("make", made), made, "wrong"),))
+    with pytest.raises(DaemonError, match="make ended with 1: no such password"):
+        shop.apply(request)
+    assert not os.path.exists(shop.config.path)
+    assert shop.systemd.calls == []
+
+
 def test_a_masked_unit_is_named(shop: Shop) -> None:
     shop.systemd.properties.update(LoadState="masked", ActiveState="inactive")
     with pytest.raises(DaemonError, match=r"shop\.service is masked\. Unmask it"):
@@ -299,7 +327,7 @@ def test_a_drop_in_has_the_options_in_order() -> None:
     ("version", "missing"), [("", ["b", "c"]), ("1.*", ["b", "c"]), ("2.0", ["a", "b", "c"])]
 )
 def test_missing_packages(version: str, missing: list[str]) -> None:
-    def run(command: t.Sequence[str]) -> tuple[int, str, str]:
+    def run(command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
         return 1, "a installed 1.5-1\nb config-files 1.5-1\n", "no c"
 
     assert daemon.missing_packages(["a", "b", "c"], version, run) == missing
