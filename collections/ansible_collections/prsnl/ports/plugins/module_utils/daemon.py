@@ -301,7 +301,9 @@ class Daemon:
         if not self.request.is_managed:
             return {}
         wanted = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,NRestarts,Result"
-        _, out, _ = self._run(["systemctl", "show", f"--property={wanted}", self.request.unit])
+        dummy, out, dummy = self._run(
+            ["systemctl", "show", f"--property={wanted}", self.request.unit]
+        )
         return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
     def _pending(self) -> set[str]:
@@ -375,7 +377,7 @@ class Daemon:
         if state.get("ActiveState") not in ("active", "reloading", "activating"):
             self._run(["systemctl", "stop", unit])
             return f"{error}\nThe former files are back, and {unit} is stopped, as it was."
-        code, _, _ = self._run(["systemctl", "restart", unit])
+        code, dummy, dummy = self._run(["systemctl", "restart", unit])
         again = "runs with them again" if code == 0 else "doesn't start with them either"
         return f"{error}\nThe former files are back, and {unit} {again}."
 
@@ -438,13 +440,13 @@ class Daemon:
             time.sleep(PAUSE)
 
     def _systemctl(self, *arguments: str) -> None:
-        code, _, err = self._run(["systemctl", *arguments])
+        code, dummy, err = self._run(["systemctl", *arguments])
         if code != 0:
             raise DaemonError(self._with_journal(f"systemctl {arguments[0]}: {err.strip()}"))
 
     def _with_journal(self, told: str) -> str:
         unit = self.request.unit
-        _, out, _ = self._run(
+        dummy, out, dummy = self._run(
             [
                 "journalctl",
                 f"--unit={unit}",
