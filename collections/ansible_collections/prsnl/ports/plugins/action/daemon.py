@@ -34,10 +34,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = dict(self._task.args)
-        families = self._templar.template(
-            variables.get("port_address_families", controller.FAMILIES)
-        )
-        arguments["options"] = confine(families, arguments.get("options") or {})
+        if str(arguments.get("unit", "")).endswith(".service"):
+            families = self._templar.template(
+                variables.get("port_address_families", controller.FAMILIES)
+            )
+            arguments["options"] = confine(families, arguments.get("options") or {})
 
         found = self._execute("prsnl.ports.daemon", arguments, variables)
         missing = found.get("missing") or {}
