@@ -15,10 +15,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import
     read_openings,
     read_policy,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall_session import (
-    Session,
-    parse_session,
-)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall_session import Session
 
 ANY = ["0.0.0.0", "::"]
 SESSION = Session("192.0.2.7", 50022, 2222)
@@ -148,18 +145,3 @@ def test_without_a_known_port_of_ssh_nothing_is_done() -> None:
 def test_a_name_that_no_interface_has_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="is no name of an interface"):
         read_policy(params(container_interfaces=[name]), SESSION)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("192.0.2.7 50022 192.0.2.1 22", Session("192.0.2.7", 50022, 22)),
-        ("2001:db8::7 50022 2001:db8::1 22", Session("2001:db8::7", 50022, 22)),
-        ("fe80::7%eth0 50022 fe80::1%eth0 22", Session("fe80::7", 50022, 22)),
-        ("", None),
-        ("192.0.2.7 50022 22", None),
-        ("192.0.2.7 many 192.0.2.1 22", None),
-    ],
-)
-def test_reading_a_connection(value: str, expected: Session | None) -> None:
-    assert parse_session(value) == expected
