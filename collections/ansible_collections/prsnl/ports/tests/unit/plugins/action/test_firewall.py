@@ -62,21 +62,23 @@ def test_no_change_is_one_execution(rig: Rig) -> None:
 
 
 def test_a_change_is_confirmed_over_a_new_connection(rig: Rig) -> None:
-    rig.answers += [{"changed": True, "pending": dict(PENDING)}, {"changed": True}]
+    rig.answers.extend([{"changed": True, "pending": dict(PENDING)}, {"changed": True}])
     assert rig.run(persistent=False) == {"changed": True}
     assert rig.events[1:] == ["reset", {"confirm": PENDING, "persistent": False}]
 
 
 def test_a_cut_connection_is_a_failure_that_says_what_happens(rig: Rig) -> None:
     cut = AnsibleConnectionFailure("Connection timed out")
-    rig.answers += [{"changed": True, "pending": dict(PENDING)}, cut]
+    rig.answers.extend([{"changed": True, "pending": dict(PENDING)}, cut])
     result = rig.run()
     assert result["failed"]
     assert "the old ones come back by themselves: Connection timed out" in result["msg"]
 
 
 def test_a_refused_confirmation_is_a_failure(rig: Rig) -> None:
-    rig.answers += [{"changed": True, "pending": dict(PENDING)}, {"failed": True, "msg": "late"}]
+    rig.answers.extend(
+        [{"changed": True, "pending": dict(PENDING)}, {"failed": True, "msg": "late"}]
+    )
     assert rig.run() == {"failed": True, "msg": "late"}
 
 
