@@ -5,6 +5,7 @@ They run at full speed where the hosts are emulated, and need neither SSH nor a 
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import os
@@ -40,8 +41,9 @@ def container(host: str) -> str:
     return f"{STATE.name}-{host}"
 
 
+@functools.cache
 def pid(host: str) -> str:
-    """The process that a lab host started with; another one after every boot."""
+    """The process that a lab host started with; after a boot (`pid.cache_clear`) another one."""
     return engine("inspect", "--format", "{{.State.Pid}}", container(host))
 
 
