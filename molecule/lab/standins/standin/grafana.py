@@ -150,7 +150,9 @@ class Settings:
 
     def text(self, section: str, option: str, default: str = "") -> str:
         value = self.values.get((section, option), default)
-        return re.sub(r"%\((\w+)\)s", lambda found: self.text(section, found[1], found[0]), value)
+        return re.sub(
+            r"%\((\w+)\)s", lambda found: self.values.get((section, found[1]), found[0]), value
+        )
 
     def true(self, section: str, option: str, default: bool = False) -> bool:
         """A truth value.
@@ -317,17 +319,15 @@ def read_datasources(directory: pathlib.Path) -> dict[str, dict[str, t.Any]]:
     """
     result: dict[str, dict[str, t.Any]] = {}
     entries = provisioned(directory, "datasources", "datasources")
-    for number, entry in enumerate(entries, 1):
+    for number, given in enumerate(entries, 1):
+        entry = {"access": "proxy", "orgId": 1, "isDefault": False, **given, "id": number}
         path = entry.pop("__path")
         for name in ("name", "type"):
             if not entry.get(name):
                 raise strict.RefusedError(f"{path}: a data source has no {name}")
-        if entry.get("access", "proxy") not in {"proxy", "direct"}:
+        if entry["access"] not in {"proxy", "direct"}:
             raise strict.RefusedError(f"{path}: access of '{entry['name']}' is proxy or direct")
-        entry = {"access": "proxy", "orgId": 1, "isDefault": False, **entry, "id": number}
-        entry.setdefault(
-            "uid", "P" + secret.hashlib.sha256(entry["name"].encode()).hexdigest()[:16]
-        )
+        entry.setdefault("uid", "P" + hashlib.sha256(entry["name"].encode()).hexdigest()[:16])
         if entry["uid"] in result:
             raise strict.RefusedError(f"{path}: uid '{entry['uid']}' is used twice")
         result[entry["uid"]] = entry
