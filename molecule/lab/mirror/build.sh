@@ -81,7 +81,13 @@ done
 # With what all of these depend on.
 apt "$base/debian.sources" --assume-yes --no-install-recommends --download-only install "$@" \
     "$work/pgdg/pool/"*.deb "$work/dragonfly/"*.deb "$work/elastic/pool/"*.deb "$work/grafana/pool/"*.deb
-(cd "$work" && sha256sum dragonfly/* cadvisor/* > SHA256SUMS)
+# The application, as its build would publish it: the same files give the same archives.
+mkdir "$work/app"
+for part in backend frontend; do
+    tar --create --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --exclude=__pycache__ \
+        --directory "$here/../app/$part" . | gzip --no-name > "$work/app/$part.tar.gz"
+done
+(cd "$work" && sha256sum app/* cadvisor/* dragonfly/* > SHA256SUMS)
 
 # The secret half of the key lives only as long as this script: nobody can sign for this repository later.
 GNUPGHOME=$(mktemp -d)
