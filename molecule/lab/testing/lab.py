@@ -100,10 +100,15 @@ def address_of(host: str) -> str:
     return on(host, "hostname -I").split()[0]
 
 
-def on(host: str, script: str, *, check: bool = True) -> str:
-    """Run a shell script on a lab host; returns its standard output."""
+def on(host: str, script: str, *, stdin: str = "", check: bool = True) -> str:
+    """Run a shell script on a lab host; returns its standard output.
+
+    Others on the host see the script in its list of processes; `stdin` is for secrets.
+    """
     command = ["ssh", "-F", str(STATE / "ssh_config"), host, script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=300, check=False
+    )
     if check and done.returncode != 0:
         raise AssertionError(f"{host}: {script!r} ended with {done.returncode}: {done.stderr}")
     return done.stdout
