@@ -5,52 +5,44 @@ from __future__ import annotations
 import base64
 import functools
 import json
-import shlex
 import time
 from typing import Any
 
 import pytest
 from lab import STATE, address_of, on, plans, port_of
+from network import inside
 
 SECRETS = STATE / "secrets"
-# Where a host keeps the authority's certificate for these tests.
-AUTHORITY = "/root/authority.pem"
 PLANNED = [(host, endpoint) for host, plan in plans().items() for endpoint in plan]
+CURL = ["curl", "--silent", "--show-error", "--globoff", "--max-time", "60"]
 
 
 def secret(name: str) -> str:
     return (SECRETS / name).read_text(encoding="utf-8").strip()
 
 
-@functools.cache
-def trust(host: str) -> None:
-    on(host, f"cat > {AUTHORITY}", stdin=secret("authority.pem"))
+def site(path: str, scheme: str = "https") -> str:
+    return f"{scheme}://{address_of('app')}:{port_of(f'nginx.{scheme}')}{path}"
 
 
-def curl(path: str, *options: str) -> str:
-    """What nginx answers on the host `app` to a request from there, by HTTPS."""
-    url = f"https://{address_of('app')}:{port_of('nginx.https')}{path}"
-    trust("app")
-    words = ["curl", "-sS", "--max-time", "60", "--cacert", AUTHORITY, *options, url]
-    return on("app", shlex.join(words))
+def curl(path: str, *options: str, check: bool = True) -> str:
+    """What nginx answers by HTTPS to a request from the host `app`."""
+    words = [*CURL, "--cacert", str(SECRETS / "authority.pem"), *options, site(path)]
+    return inside("app", *words, check=check)
 
 
-def ask(host: str, endpoint: str, path: str, *options: str, scheme: str = "http") -> Any:
-    """The JSON that an endpoint answers to its own host."""
+def ask(endpoint: str, path: str, *options: str, scheme: str = "http", config: str = "") -> str:
+    """What an endpoint on `ops` answers there. `config` is for passwords: nobody else sees it."""
     url = f"{scheme}://127.0.0.1:{port_of(endpoint)}{path}"
-    # The password of a request comes from standard input, never from the command line.
-    return json.loads(on(host, shlex.join(["curl", "-sSg", "--max-time", "60", *options, url])))
+    return inside("ops", *CURL, "--config", "-", *options, url, stdin=config)
 
 
-def prometheus(path: str) -> Any:
-    return ask("ops", "prometheus.http", f"/api/v1/{path}")["data"]
+def prometheus(path: str, *options: str) -> Any:
+    return json.loads(ask("prometheus.http", f"/api/v1/{path}", *options))["data"]
 
 
 def query(expression: str) -> list[Any]:
-    encoded = shlex.quote(f"query={expression}")
-    url = f"http://127.0.0.1:{port_of('prometheus.http')}/api/v1/query"
-    answer = on("ops", f"curl -sS --max-time 60 --data-urlencode {encoded} {url}")
-    return list(json.loads(answer)["data"]["result"])
+    return list(prometheus("query", "--data-urlencode", f"query={expression}")["result"])
 
 
 def test_the_web_interface_is_behind_nginx() -> None:
@@ -58,10 +50,9 @@ def test_the_web_interface_is_behind_nginx() -> None:
 
 
 def test_http_leads_to_https() -> None:
-    url = f"http://{address_of('app')}:{port_of('nginx.http')}/x"
-    head = on("app", f"curl -sSI {url}")
+    head = inside("app", *CURL, "--head", site("/x", "http"))
     assert "301" in head.splitlines()[0]
-    assert "location: https://" in head.lower()
+    assert f"location: {site('/x')}" in head.lower()
 
 
 @pytest.mark.parametrize(
@@ -72,71 +63,57 @@ def test_a_route_reaches_its_handler(path: str, handler: str) -> None:
     assert json.loads(curl(path))["handler"] == handler
 
 
-CHAT = {"messages": [{"role": "user", "content": "one two three four five six"}]}
+MESSAGES = [{"role": "user", "content": "one two three four five six"}]
+JSON = ["--header", "Content-Type: application/json", "--data"]
+CHAT = "/api/ai/v1/chat/completions"
 
 
 def test_a_chat_is_answered() -> None:
-    answer = json.loads(
-        curl(
-            "/api/ai/v1/chat/completions",
-            "-H",
-            "Content-Type: application/json",
-            "-d",
-            json.dumps(CHAT),
-        )
-    )
+    answer = json.loads(curl(CHAT, *JSON, json.dumps({"messages": MESSAGES})))
     assert answer["choices"][0]["message"]["content"].endswith("four five six")
 
 
 def test_a_streamed_answer_arrives_in_pieces() -> None:
-    script = f"""
-import json, ssl, time, urllib.request
-context = ssl.create_default_context(cafile="{AUTHORITY}")
-request = urllib.request.Request(
-    "https://{address_of("app")}:{port_of("nginx.https")}/api/ai/v1/chat/completions",
-    json.dumps({CHAT | {"stream": True}!r}).encode(), {{"Content-Type": "application/json"}})
-with urllib.request.urlopen(request, context=context, timeout=60) as answer:
-    for line in answer:
-        if line.strip():
-            print(time.monotonic())
-"""
-    trust("app")
-    times = [float(line) for line in on("app", f"python3 - <<'E'\n{script}E").splitlines()]
-    assert len(times) > 5
+    trace = curl(
+        CHAT,
+        *JSON,
+        json.dumps({"messages": MESSAGES, "stream": True}),
+        "--no-buffer",
+        "--trace-time",
+        "--trace-ascii",
+        "-",
+    )
+    times = [line.split()[0] for line in trace.splitlines() if "<= Recv data" in line]
     # The application waits a tenth of a second before each piece.
-    assert times[-1] - times[0] > 0.3
+    assert len(set(times)) > 5
+    assert times[0] != times[-1]
 
 
 def test_a_websocket_is_upgraded() -> None:
-    key = base64.b64encode(b"0123456789abcdef").decode()
     headers = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
-        "Sec-WebSocket-Key": key,
+        "Sec-WebSocket-Key": base64.b64encode(b"0123456789abcdef").decode(),
         "Sec-WebSocket-Version": "13",
     }
     options = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
-    url = f"https://{address_of('app')}:{port_of('nginx.https')}/api/ws"
-    trust("app")
-    words = ["curl", "-sS", "-i", "--http1.1", "--max-time", "5", "--cacert", AUTHORITY]
     # It stays open, so curl gives up.
-    answer = on("app", shlex.join([*words, *options, url]), check=False)
+    answer = curl("/api/ws", "-i", "--http1.1", "--max-time", "5", *options, check=False)
     assert answer.splitlines()[0].split()[1] == "101"
 
 
 def test_the_backend_reads_back_what_it_wrote() -> None:
     text = f"note of {time.time()}"
-    options = ["-H", "Content-Type: application/json", "-d", json.dumps({"text": text})]
-    made = json.loads(curl("/api/notes", *options))
+    made = json.loads(curl("/api/notes", *JSON, json.dumps({"text": text})))
     found = json.loads(curl(f"/api/notes/{made['id']}"))
     assert (found["postgresql"], found["dragonfly"]) == (text, text)
 
 
 def test_security_headers_are_set() -> None:
-    head = curl("/", "-I").lower()
+    head = curl("/", "--head").lower()
     for name in ("content-security-policy", "x-content-type-options", "referrer-policy"):
         assert f"\n{name}:" in head
-    assert "server: nginx\r" in head
+    assert "\nserver: nginx\n" in head
 
 
 def test_every_target_is_up() -> None:
@@ -175,8 +152,7 @@ def dashboards() -> list[Any]:
     config = f'user = "admin:{password}"\n'
 
     def grafana(path: str) -> Any:
-        url = f"http://127.0.0.1:{port_of('grafana.http')}{path}"
-        return json.loads(on("ops", f"curl -sSg --max-time 60 -K - {url}", stdin=config))
+        return json.loads(ask("grafana.http", path, config=config))
 
     found = grafana("/api/search?tag=prsnl")
     return [grafana(f"/api/dashboards/uid/{entry['uid']}")["dashboard"] for entry in found]
@@ -210,20 +186,20 @@ def test_every_dashboard_has_data() -> None:
     assert not empty
 
 
+STATUS = ["--output", "/dev/null", "--write-out", "%{http_code}"]
+
+
 def test_grafana_wants_a_password() -> None:
-    url = f"http://127.0.0.1:{port_of('grafana.http')}/api/search"
-    assert on("ops", f"curl -sS -o /dev/null -w '%{{http_code}}' {url}") == "401"
+    assert ask("grafana.http", "/api/search", *STATUS) == "401"
 
 
 def test_elasticsearch_wants_a_password_and_kibana_has_its_token() -> None:
-    url = f"https://127.0.0.1:{port_of('elasticsearch.http')}/"
-    trust("ops")
-    request = f"curl -sS --max-time 60 --cacert {AUTHORITY}"
-    assert on("ops", f"{request} -o /dev/null -w '%{{http_code}}' {url}") == "401"
+    trust = ["--cacert", str(SECRETS / "authority.pem")]
+    assert ask("elasticsearch.http", "/", *trust, *STATUS, scheme="https") == "401"
     config = f'user = "elastic:{secret("elasticsearch-elastic.password")}"\n'
-    answer = json.loads(on("ops", f"{request} -K - {url}", stdin=config))
+    answer = json.loads(ask("elasticsearch.http", "/", *trust, scheme="https", config=config))
     assert answer["cluster_name"] == "prsnl"
-    status = ask("ops", "kibana.http", "/api/status")
+    status = json.loads(ask("kibana.http", "/api/status"))
     assert status["status"]["overall"]["level"] == "available"
 
 

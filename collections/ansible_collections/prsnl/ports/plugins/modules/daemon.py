@@ -323,6 +323,13 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
 HEADER = "# Written by Ansible. Changes made here are lost."
 
 
+class QuietModule(AnsibleModule):  # type: ignore[misc]
+    """Keeps the files out of the host's journal: there, quoting would hide secrets from no_log."""
+
+    def _log_invocation(self) -> None:
+        self.log(f"Invoked with unit={self.params['unit']}")
+
+
 def read_request(params: t.Mapping[str, t.Any], is_check: bool) -> Request:
     """Return what the task asks for.
 
@@ -370,7 +377,7 @@ def read_request(params: t.Mapping[str, t.Any], is_check: bool) -> Request:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = QuietModule(
         argument_spec={
             "unit": {"type": "str", "required": True},
             "packages": {"type": "list", "elements": "str", "default": []},
@@ -443,6 +450,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
+    # Instead of all parameters, which -vvv would show.
+    invocation = {"module_args": {"unit": params["unit"]}}
 
     def run(command: t.Sequence[str], stdin: t.Optional[str] = None) -> tuple[int, str, str]:
         if module.get_bin_path(command[0]) is None:
@@ -457,13 +466,18 @@ def main() -> None:
         is_missing = any(missing.values())
         if is_missing and not module.check_mode:
             # The action installs them, and comes back.
-            module.exit_json(changed=False, missing=missing, actions=[], changed_files=[])
+            module.exit_json(
+                changed=False, missing=missing, actions=[], changed_files=[], invocation=invocation
+            )
         daemon = Daemon(read_request(params, module.check_mode), run)
         changed_files = [file.path for file in daemon.changed_files]
         diff = daemon.diff()
         (daemon.preview if module.check_mode else daemon.apply)()
     except (OSError, DaemonError) as error:
-        module.fail_json(msg=f"{os.uname().nodename}: {error}")
+        module.fail_json(
+            msg=f"{os.uname().nodename}: {error}",
+            invocation=invocation,
+        )
     actions = daemon.actions
     if is_missing:
         # Check mode. Otherwise the action tells what it installed.
@@ -474,6 +488,7 @@ def main() -> None:
         missing=missing,
         changed_files=changed_files,
         diff=diff,
+        invocation=invocation,
     )
 
 
