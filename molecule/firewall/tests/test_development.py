@@ -11,11 +11,11 @@ from lab import REGISTRY, ROOT
 
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall_pf import (  # noqa: E402
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall_pf import (
     HEADER,
     render,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import (  # noqa: E402
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import (
     Policy,
     read_openings,
 )
