@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import time
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
     Holder,
     Snapshot,
     Socket,
@@ -186,8 +187,9 @@ def is_owner(owner: Owner, snapshot: Snapshot, sock: Socket) -> bool:
 
 def _is_named(holder: Holder, names: t.Sequence[str]) -> bool:
     is_cut = len(holder.process.encode()) >= COMM_LENGTH
+    program = os.path.basename(holder.executable or "")
     return any(
-        name in (holder.process, holder.executable) or (is_cut and name.startswith(holder.process))
+        name in (holder.process, program) or (is_cut and name.startswith(holder.process))
         for name in names
     )
 
@@ -195,7 +197,10 @@ def _is_named(holder: Holder, names: t.Sequence[str]) -> bool:
 def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
     """Return who holds a socket, for people: processes, pids, users, start, units."""
     holders = snapshot.holders.get(sock.inode, ())
+    prefix = f"{sock.container}, by " if sock.container else ""
     if not holders:
+        if sock.container and not sock.inode:
+            return f"{sock.container}, which its engine publishes there"
         if snapshot.obstacle:
             return f"a process of user {user_name(sock.uid)} that may not be looked at"
         return "the kernel, or a process that this host can't see (in a container, for example)"
@@ -208,17 +213,23 @@ def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
         facts = [
             f"pid{'s' if len(same) > 1 else ''} {listed(pids)}",
             f"user {listed(unique(holder.user for holder in same))}",
-            f"since {format_start(min(holder.since for holder in same), now)}",
         ]
+        start = min(holder.since for holder in same)
+        if start:
+            facts.append(f"since {format_start(start, now)}")
         units = unique(holder.unit for holder in same if holder.unit)
         if units:
             facts.append(f"unit {listed(units)}")
         texts.append(f"{process} ({', '.join(facts)})")
-    return listed(texts)
+    return prefix + listed(texts)
 
 
 def brief_holders(snapshot: Snapshot, sockets: t.Iterable[Socket]) -> str:
     """Return who holds sockets in a few words: ``nginx (root, www-data)``."""
+    sockets = list(sockets)
+    containers = unique(str(sock.container) for sock in sockets if sock.container)
+    if containers:
+        return listed(containers)
     holders = [holder for sock in sockets for holder in snapshot.holders.get(sock.inode, ())]
     if not holders:
         return "unknown"

@@ -18,7 +18,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.judge import (
     overlaps,
     unique,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import Snapshot, Socket
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import Snapshot, Socket
 
 
 @dataclass

@@ -23,16 +23,16 @@ from ansible_collections.prsnl.ports.plugins.module_utils.judge import (
     owner_faults,
     unique,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
-    Snapshot,
-    Socket,
-    endpoint_text,
-    take_snapshot,
-)
+from ansible_collections.prsnl.ports.plugins.module_utils.listeners import take_snapshot
 from ansible_collections.prsnl.ports.plugins.module_utils.probes import (
     PROBES,
     ProbeError,
     run_probe,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
+    Snapshot,
+    Socket,
+    endpoint_text,
 )
 
 FIRST_PAUSE = 0.25

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils import judge, port_check
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import BECOME
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import BECOME
 from hypothesis import given
 from hypothesis import strategies as st
 from worlds import ADA, NOW, WILD, World, daemon, endpoint

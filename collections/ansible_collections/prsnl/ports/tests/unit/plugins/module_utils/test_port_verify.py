@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils import judge, port_verify, probes
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
     BECOME,
     Holder,
     Snapshot,
