@@ -19,7 +19,11 @@ help: ## this list
 site: .venv/.site lab-up ## build the lab, provision it with site.yml, print the verified table
 	$(PLAYBOOK) site.yml
 
-test: lint unit molecule ## every test
+test: .venv/.test ## every test; lint and unit run beside Molecule and print at the end
+	@mkdir -p .lab
+	@$(MAKE) --no-print-directory lint unit > .lab/checks.log 2>&1 & checks=$$!; \
+	$(MAKE) --no-print-directory molecule; hosts=$$?; \
+	wait $$checks; checks=$$?; cat .lab/checks.log; exit $$((hosts || checks))
 
 lint: .venv/.test ## ruff, mypy, yamllint, ansible-lint, schema of the registry
 	$(BIN)/ruff check .

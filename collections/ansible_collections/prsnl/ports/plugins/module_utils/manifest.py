@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What was rendered on a host for each unit, as it is remembered there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import typing as t
+from dataclasses import asdict, dataclass, field
+
+DIRECTORY = "/var/lib/prsnl-ports"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The rendered configuration of a unit.
+
+    `applied` is false from before the files are replaced until the unit has read them. `files`
+    has the SHA-256 of each rendered file in hexadecimal digits, `endpoints` what they were rendered
+    for: `port`, `protocol` and `listen` by endpoint.
+    """
+
+    unit: str
+    applied: bool = False
+    files: t.Mapping[str, str] = field(default_factory=dict)
+    endpoints: t.Mapping[str, t.Mapping[str, t.Any]] = field(default_factory=dict)
+
+    def as_text(self) -> str:
+        """Return the JSON text of the file."""
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+
+
+def digest(content: bytes) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def manifest_path(unit: str, directory: str = DIRECTORY) -> str:
+    """Return the path of a unit's manifest."""
+    return os.path.join(directory, f"{unit}.json")
+
+
+def read_manifest(path: str) -> t.Optional[Manifest]:
+    """Return a manifest; None if there is none, or it isn't one of this version.
+
+    :raises OSError: the file is there and can't be read.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+        if data.pop("version") != VERSION:
+            return None
+        return Manifest(**data)
+    except (FileNotFoundError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def read_manifests(directory: str = DIRECTORY) -> list[Manifest]:
+    """Return the manifests of a host, by the names of their units.
+
+    :raises OSError: a manifest is there and can't be read.
+    """
+    try:
+        names = sorted(name for name in os.listdir(directory) if name.endswith(".json"))
+    except FileNotFoundError:
+        return []
+    found = (read_manifest(os.path.join(directory, name)) for name in names)
+    return [manifest for manifest in found if manifest is not None]
