@@ -52,9 +52,9 @@ sys.stdin.read()
 COLLECT = {
     "ours": """
 import time
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import take_sockets
+from ansible_collections.prsnl.ports.plugins.module_utils.listeners import read_sockets
 start = time.perf_counter()
-found = take_sockets().sockets
+found = read_sockets()
 print(time.perf_counter() - start, len(found))
 """,
     "psutil": """
@@ -189,7 +189,7 @@ def main() -> int:
         ours, count = collect("ours")
         other, other_count = collect("psutil")
     rows = {
-        f"take_sockets, {count} listeners": f"{ours * 1000:.2f} ms",
+        f"read_sockets, {count} listeners": f"{ours * 1000:.2f} ms",
         f"psutil.net_connections, {other_count} listeners": f"{other * 1000:.0f} ms",
     }
     title = f"Collecting with {connections} established connections, without pids"

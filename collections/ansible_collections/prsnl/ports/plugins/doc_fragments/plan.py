@@ -20,6 +20,14 @@ options:
       - The registry's file, as messages are to name it.
       - By default the file that P(prsnl.ports.registry#vars) has loaded.
     type: str
+  leases:
+    description:
+      - The leases of the host, each with C(port), C(protocol), C(owner), C(reason), C(expires),
+        C(expired) and C(where).
+      - By default they are read on the controller from C(leases.yml) beside the registry, where
+        that file exists.
+    type: list
+    elements: dict
 attributes:
   check_mode:
     description: Can run in check mode and predict its result without changing the host.
@@ -36,8 +44,10 @@ attributes:
       - It changes nothing.
   platform:
     description: The systems it works on.
-    platforms: linux
+    platforms: linux, macos
     support: full
+    details:
+      - The macOS part follows Apple's headers and recorded output, and has not run on a Mac yet.
 notes:
   - One remote execution for a host, however many endpoints it has.
   - Run it with C(become=true). Another user than root sees the holders of its own sockets only,

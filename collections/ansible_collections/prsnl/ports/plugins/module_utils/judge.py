@@ -35,6 +35,11 @@ class Owner:
     user: t.Optional[str]
     unit: t.Optional[str]
 
+    @classmethod
+    def from_dict(cls, owner: t.Mapping[str, t.Any]) -> Owner:
+        """Return the owner of a plan or of a lease."""
+        return cls(tuple(owner["process"]), owner["user"], owner["unit"])
+
     def __str__(self) -> str:
         return _brief(self.processes[:1], [self.user] if self.user else [])
 
@@ -62,7 +67,6 @@ class Endpoint:
         :raises KeyError: the entry lacks a key.
         :raises ValueError: an address or a network of the entry isn't one.
         """
-        owner = entry["owner"]
         return cls(
             id=entry["id"],
             service=entry["service"],
@@ -73,7 +77,7 @@ class Endpoint:
             expect=entry["expect"],
             listen=tuple(str(ipaddress.ip_address(address)) for address in entry["listen"]),
             allowed=tuple(ipaddress.ip_network(cidr) for cidr in entry["allowed"]),
-            owner=Owner(tuple(owner["process"]), owner["user"], owner["unit"]),
+            owner=Owner.from_dict(entry["owner"]),
             probe=entry["probe"],
         )
 
@@ -86,6 +90,43 @@ class Endpoint:
     def label(self) -> str:
         """Port and protocol, as people write them."""
         return f"{self.port}/{self.protocol}"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Temporary use of a port; ``expires`` is its last day, ``where`` its place in the file."""
+
+    port: int
+    protocol: str
+    owner: Owner
+    reason: str
+    expires: str
+    expired: bool
+    where: str
+
+    def __str__(self) -> str:
+        state = "was leased until" if self.expired else "is leased until"
+        return f"{state} {self.expires} for: {self.reason} ({self.where})"
+
+
+def read_leases(leases: t.Iterable[t.Mapping[str, t.Any]]) -> list[Lease]:
+    """Return the leases of plain data.
+
+    :raises ValueError: they lack a key.
+    """
+    try:
+        return [Lease(**{**lease, "owner": Owner.from_dict(lease["owner"])}) for lease in leases]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"leases: not leases as the action passes them: {error!r}") from error
+
+
+def lease_of(sock: Socket, leases: t.Iterable[Lease], snapshot: Snapshot) -> t.Optional[Lease]:
+    """Return the lease under which a socket is held, expired or not."""
+    for lease in leases:
+        is_its_port = (lease.protocol, lease.port) == (sock.protocol, sock.port)
+        if is_its_port and is_owner(lease.owner, snapshot, sock):
+            return lease
+    return None
 
 
 def read_plan(plan: t.Mapping[str, t.Any]) -> list[Endpoint]:

@@ -31,14 +31,14 @@ def take_snapshot(ports: t.Optional[t.Collection[tuple[str, int]]] = None) -> Sn
     raise OSError(f"the sockets of Linux and macOS can be read, those of {sys.platform} can't")
 
 
-def take_sockets() -> Snapshot:
-    """Read the sockets of this host only, without looking at a single process.
+def read_sockets() -> list[Socket]:
+    """Read the sockets of this host only; on Linux without looking at a single process.
 
     :raises OSError: the sockets can't be read, or not on this system.
     """
     if sys.platform.startswith("linux"):
-        return linux.take_snapshot(lambda _sock: False)
-    return take_snapshot()
+        return linux.read_sockets()
+    return list(take_snapshot().sockets)
 
 
 def describe(snapshot: Snapshot) -> list[dict[str, t.Any]]:

@@ -140,9 +140,10 @@ unseen:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
     describe,
+    read_sockets,
     take_snapshot,
-    take_sockets,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import Snapshot
 
 
 def main() -> None:
@@ -152,11 +153,11 @@ def main() -> None:
     )
     processes = module.params["processes"]
     try:
-        snapshot = take_snapshot() if processes else take_sockets()
+        snapshot = take_snapshot() if processes else Snapshot(tuple(read_sockets()), {}, None, True)
     except OSError as error:
         module.fail_json(msg=str(error))
     unseen = ""
-    if processes and snapshot.obstacle:
+    if snapshot.obstacle:
         unseen = f"Processes of other users may not be looked at. {snapshot.obstacle}"
         module.warn(unseen)
     module.exit_json(changed=False, listeners=describe(snapshot), unseen=unseen)

@@ -24,6 +24,8 @@ class PlanAction(ActionBase):  # type: ignore[misc]
             arguments["plan"] = controller.host_plan(variables)
         if "registry" not in arguments:
             arguments["registry"] = faults.shown(controller.current_registry().file)
+        if "leases" not in arguments:
+            arguments["leases"] = controller.host_leases(variables)
         result.update(
             self._execute_module(
                 module_name=self._task.resolved_action,

@@ -364,9 +364,8 @@ def test_sockets_alone_are_read_without_a_look_at_processes(
 ) -> None:
     with holding("AF_INET,SOCK_STREAM,127.0.0.1,") as program:
         monkeypatch.setattr(os, "listdir", lambda _path: pytest.fail("looked at processes"))
-        snapshot = listeners.take_sockets()
-        assert found(snapshot, "tcp", program.ports[0]) == [("127.0.0.1", False)]
-        assert snapshot.holders == {}
+        found = [sock for sock in listeners.read_sockets() if sock.port == program.ports[0]]
+        assert [(sock.protocol, sock.address) for sock in found] == [("tcp", "127.0.0.1")]
 
 
 @pytest.mark.skipif(

@@ -18,7 +18,7 @@ def test_other_systems_are_refused_clearly(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(OSError, match=r"of Linux and macOS can be read, those of freebsd14 can't"):
         listeners.take_snapshot()
     with pytest.raises(OSError, match=r"freebsd14"):
-        listeners.take_sockets()
+        listeners.read_sockets()
 
 
 def test_a_socket_is_described_by_the_process_that_started_first() -> None:

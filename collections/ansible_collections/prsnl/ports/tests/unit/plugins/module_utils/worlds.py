@@ -84,7 +84,8 @@ class World:
         container: Container | None = None,
     ) -> World:
         """Add a socket; a holder that is a text is the daemon of the service with that name."""
-        inode = next(self._numbers)
+        # What an engine publishes by rewriting addresses has no socket.
+        inode = 0 if container and not holders else next(self._numbers)
         self._sockets.append(Socket(protocol, on, port, v6only, 1000, inode, container))
         self._holders[inode] = tuple(
             daemon(holder, next(self._numbers)) if isinstance(holder, str) else holder
