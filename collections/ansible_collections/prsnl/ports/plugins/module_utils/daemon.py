@@ -301,7 +301,7 @@ class Daemon:
         if not self.request.is_managed:
             return {}
         wanted = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,NRestarts,Result"
-        _, out, _ = self._run(["systemctl", "show", f"--property={wanted}", self.request.unit])
+        out = self._run(["systemctl", "show", f"--property={wanted}", self.request.unit])[1]
         return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
     def _pending(self) -> set[str]:
@@ -375,7 +375,7 @@ class Daemon:
         if state.get("ActiveState") not in ("active", "reloading", "activating"):
             self._run(["systemctl", "stop", unit])
             return f"{error}\nThe former files are back, and {unit} is stopped, as it was."
-        code, _, _ = self._run(["systemctl", "restart", unit])
+        code = self._run(["systemctl", "restart", unit])[0]
         again = "runs with them again" if code == 0 else "doesn't start with them either"
         return f"{error}\nThe former files are back, and {unit} {again}."
 
@@ -438,21 +438,14 @@ class Daemon:
             time.sleep(PAUSE)
 
     def _systemctl(self, *arguments: str) -> None:
-        code, _, err = self._run(["systemctl", *arguments])
-        if code != 0:
-            raise DaemonError(self._with_journal(f"systemctl {arguments[0]}: {err.strip()}"))
+        done = self._run(["systemctl", *arguments])
+        if done[0] != 0:
+            raise DaemonError(self._with_journal(f"systemctl {arguments[0]}: {done[2].strip()}"))
 
     def _with_journal(self, told: str) -> str:
         unit = self.request.unit
-        _, out, _ = self._run(
-            [
-                "journalctl",
-                f"--unit={unit}",
-                f"--lines={JOURNAL_LINES}",
-                "--no-pager",
-                "--output=cat",
-            ]
-        )
+        command = ["journalctl", f"--unit={unit}", f"--lines={JOURNAL_LINES}"]
+        out = self._run([*command, "--no-pager", "--output=cat"])[1]
         return f"{unit} {told}\nThe last lines of its journal:\n{out.strip()}"
 
 

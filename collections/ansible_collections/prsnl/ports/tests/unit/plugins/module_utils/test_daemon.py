@@ -151,10 +151,14 @@ def test_the_unit_takes_notice_in_the_cheapest_way(
     assert shop.systemd.calls == [call]
 
 
+def interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_run_that_was_cut_off_is_made_good(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.apply()
     with monkeypatch.context() as patch:
-        patch.setattr(Daemon, "_bring", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Daemon, "_bring", interrupt)
         with pytest.raises(KeyboardInterrupt):
             shop.apply(shop.changed(config="better"))
     assert shop.text("config") == "better"
