@@ -14,6 +14,8 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils import controller, fau
 class PlanAction(ActionBase):  # type: ignore[misc]
     """Runs the module of the same name, in one remote execution, with the host's plan."""
 
+    needs_leases = True
+
     def run(
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
@@ -24,7 +26,7 @@ class PlanAction(ActionBase):  # type: ignore[misc]
             arguments["plan"] = controller.host_plan(variables)
         if "registry" not in arguments:
             arguments["registry"] = faults.shown(controller.current_registry().file)
-        if "leases" not in arguments:
+        if self.needs_leases and "leases" not in arguments:
             arguments["leases"] = controller.host_leases(variables)
         result.update(
             self._execute_module(
