@@ -148,7 +148,7 @@ ROUNDS = {
             override(EXPORTER, "Restart=always", "RestartSec=0", "RuntimeMaxSec=5"),
             restored(EXPORTER),
             "not stable",
-            r"prometheus-node \(pid \d+, user prometheus, .*\) ended within 6 s of its start\.",
+            r"prometheus-node \(pid \d+, user prometheus, .*\) ended within 12 s of its start\.",
         ),
         "edited and not restarted": Break(
             "ops",
@@ -169,7 +169,7 @@ ROUNDS = {
             ),
             restored(EXPORTER),
             "wrong address",
-            rf"0\.0\.0\.0:{METRICS} is open, allowed is 127\.0\.0\.0/8 or ::1/128 only\.",
+            rf"(0\.0\.0\.0|\[::\]):{METRICS} is open, allowed is 127\.0\.0\.0/8 or ::1/128 only\.",
         ),
         "answers, but not its protocol": Break(
             "data",
