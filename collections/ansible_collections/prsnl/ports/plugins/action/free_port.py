@@ -9,5 +9,3 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.plan_action import Pla
 
 class ActionModule(PlanAction):
     """Give the module the plan of the task's host."""
-
-    needs_leases = False

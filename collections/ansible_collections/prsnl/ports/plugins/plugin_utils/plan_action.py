@@ -14,13 +14,18 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils import controller, fau
 class PlanAction(ActionBase):  # type: ignore[misc]
     """Runs the module of the same name, in one remote execution, with the host's plan."""
 
-    needs_leases = True
+    needs_leases = False
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
+        result.update(self.run_module(self.module_arguments(variables), variables))
+        return result
+
+    def module_arguments(self, variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        """The task's arguments, and those that only the controller knows."""
         arguments = dict(self._task.args)
         if "plan" not in arguments:
             arguments["plan"] = controller.host_plan(variables)
@@ -28,11 +33,13 @@ class PlanAction(ActionBase):  # type: ignore[misc]
             arguments["registry"] = faults.shown(controller.current_registry().file)
         if self.needs_leases and "leases" not in arguments:
             arguments["leases"] = controller.host_leases(variables)
-        result.update(
-            self._execute_module(
-                module_name=self._task.resolved_action,
-                module_args=arguments,
-                task_vars=variables,
-            )
+        return arguments
+
+    def run_module(
+        self, arguments: dict[str, t.Any], variables: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Execute the module of the same name on the host."""
+        result: dict[str, t.Any] = self._execute_module(
+            module_name=self._task.resolved_action, module_args=arguments, task_vars=variables
         )
         return result

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""The firewall of a host with 200 endpoints that is as it shall be, in a whole play, in two ways.
+
+Ours is one call of prsnl.ports.firewall. The other is what a playbook does without it: a loop of
+ansible.builtin.iptables, one rule each. Neither changes anything, because the rules are there. Both
+run in a network and with files of their own, one after the other, and their ratio is printed.
+
+Then 2,000 endpoints are loaded at once, and the kernel is asked how many transactions it saw.
+
+Usage, as root: firewall.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PLAYBOOK = pathlib.Path(sys.executable).with_name("ansible-playbook")
+FOLDERS = ("/var/lib", "/run")
+INSIDE = "--inside"
+FEW, MANY = 200, 2_000
+GOAL = 0.05
+FIRST_PORT = 10_000
+SOURCE = "198.51.100.7/32"
+
+
+def ours(number: int) -> dict[str, Any]:
+    """A task with a plan of so many endpoints."""
+    endpoints = [
+        {
+            "id": f"service_{index}.http",
+            "port": FIRST_PORT + index,
+            "protocol": "tcp",
+            "expect": "bound",
+            "listen": ["0.0.0.0"],  # noqa: S104 - as in a plan
+            "sources": [{"consumer": "other", "host": "other", "cidr": SOURCE}],
+        }
+        for index in range(number)
+    ]
+    plan = {"host": "localhost", "endpoints": endpoints}
+    return {"prsnl.ports.firewall": {"plan": plan, "registry": "none", "persistent": False}}
+
+
+def others(number: int) -> dict[str, Any]:
+    """A loop over as many rules."""
+    rule = {
+        "chain": "INPUT",
+        "protocol": "tcp",
+        "source": SOURCE,
+        "destination_port": "{{ item }}",
+        "jump": "ACCEPT",
+    }
+    ports = list(range(FIRST_PORT, FIRST_PORT + number))
+    return {"ansible.builtin.iptables": rule, "loop": ports}
+
+
+def play(task: dict[str, Any], *, changes: bool) -> float:
+    """Seconds that a play of one task takes, from the start of ansible-playbook to its end."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        plays = [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]
+        (folder / "play.yml").write_text(json.dumps(plays), encoding="utf-8")
+        (folder / "ansible.cfg").write_text(
+            f"[defaults]\ncollections_path = {ROOT / 'collections'}\nlocalhost_warning = false\n"
+            f"[port_registry]\npath = {ROOT / 'registry' / 'ports.yml'}\n",
+            encoding="utf-8",
+        )
+        start = time.perf_counter()
+        done = subprocess.run(
+            [PLAYBOOK, "-i", "localhost,", "-c", "local", "play.yml"],
+            cwd=folder,
+            env={**os.environ, "ANSIBLE_CONFIG": "ansible.cfg"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        elapsed = time.perf_counter() - start
+    if done.returncode != 0 or f"changed={int(changes)} " not in done.stdout:
+        sys.exit(f"Not as expected:\n{done.stdout}{done.stderr}")
+    return elapsed
+
+
+def transactions(task: dict[str, Any]) -> tuple[int, float]:
+    """How many transactions of the kernel a play that changes something takes, and how long."""
+    with tempfile.TemporaryFile("w+") as log:
+        monitor = subprocess.Popen(["stdbuf", "-oL", "nft", "monitor"], stdout=log)
+        time.sleep(1)
+        elapsed = play(task, changes=True)
+        time.sleep(1)
+        monitor.terminate()
+        monitor.wait()
+        log.seek(0)
+        return log.read().count("# new generation"), elapsed
+
+
+def main() -> int:
+    """Measures, prints, and returns 1 if a goal is missed."""
+    if os.geteuid() != 0:
+        sys.exit("This needs root, to make a network of its own.")
+    if INSIDE not in sys.argv:
+        command = ["unshare", "--net", "--mount", sys.executable, __file__, INSIDE]
+        return subprocess.run(command, check=False).returncode
+    for folder in FOLDERS:
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+    play(ours(FEW), changes=True)
+    one = play(ours(FEW), changes=False)
+    rules = "".join(
+        f"-A INPUT -s {SOURCE} -p tcp -m tcp --dport {FIRST_PORT + index} -j ACCEPT\n"
+        for index in range(FEW)
+    )
+    subprocess.run(["iptables-restore"], input=f"*filter\n{rules}COMMIT\n", text=True, check=True)
+    loop = play(others(FEW), changes=False)
+    count, elapsed = transactions(ours(MANY))
+    ratio = one / loop
+    print(f"{FEW} endpoints that are open already, in a whole play:")
+    print(f"  prsnl.ports.firewall, one call          {one:6.1f} s")
+    print(f"  ansible.builtin.iptables, a loop        {loop:6.1f} s")
+    print(f"  ratio                                   {ratio:6.3f}   (goal: at most {GOAL})")
+    print(f"{MANY} endpoints loaded in {elapsed:.1f} s")
+    print(f"  transactions of the kernel              {count:6}   (goal: 1)")
+    return 0 if ratio <= GOAL and count == 1 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

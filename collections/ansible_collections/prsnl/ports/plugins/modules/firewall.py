@@ -1,0 +1,335 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: firewall
+short_description: Open exactly the paths that the port registry declares
+version_added: 0.2.0
+description:
+  - Makes the whole ruleset of a host from its plan, and loads it in one transaction. On Linux it
+    is the nftables table C(inet prsnl_ports), on macOS the anchor C(prsnl_ports) of pf.
+    Nothing else is touched, and nothing is ever flushed.
+  - Inbound connections are refused unless they are named here. Loopback, answers, needed ICMP and
+    ICMPv6, and the host's own DHCP are let in. So are V(public) endpoints from anywhere, and
+    V(internal) ones from the addresses of their consumers. V(host) endpoints, retired ports and all
+    others are closed.
+  - Ports that Docker or Podman publish obey the same rules, by their port on the host. So does
+    every other connection that the host redirects.
+  - The port of the SSH connection that Ansible uses is let in by the first rule, and the
+    controller's address always is. No registry can take that away.
+  - Over SSH, the change takes itself back after O(window) seconds unless a new connection
+    confirms it. A crash of the controller, of the network or of the host ends in the old rules or
+    in the new ones.
+  - Connections that are established when the rules change stay.
+extends_documentation_fragment:
+  - prsnl.ports.plan
+options:
+  state:
+    description:
+      - With V(absent), the rules and everything that loads them at boot are removed, and nothing
+        else is.
+    type: str
+    choices: [present, absent]
+    default: present
+  window:
+    description:
+      - Seconds within which a new connection has to confirm the rules.
+      - A connection that is no SSH connection can't be cut by rules, so nothing is confirmed there.
+    type: int
+    default: 30
+  persistent:
+    description:
+      - Whether the rules are loaded at boot, before the network. Linux needs systemd for that.
+    type: bool
+    default: true
+  coexist:
+    description:
+      - What to do where another firewall drops by default, such as ufw or firewalld. Both have to
+        let a packet in, so it would close what the registry opens.
+      - With V(false) the module fails before a change and says what it found. With V(true) both
+        stay.
+    type: bool
+    default: false
+  refuse:
+    description:
+      - What happens to connections that aren't let in. V(reject) answers like a host where nothing
+        listens, so that clients fail at once. V(drop) doesn't answer.
+    type: str
+    choices: [reject, drop]
+    default: reject
+  ssh_sources:
+    description:
+      - Networks that may use the port of the SSH connection. The controller's address is added.
+      - Anyone, if it is empty.
+    type: list
+    elements: str
+    default: []
+  ssh_ports:
+    description:
+      - More ports of SSH, beside that of the connection that Ansible uses.
+    type: list
+    elements: int
+    default: []
+  container_interfaces:
+    description:
+      - Interfaces of container networks whose containers ask this host for names. V(*) at the end
+        stands for any text. Docker's own networks need none.
+      - Linux only.
+    type: list
+    elements: str
+    default: ['podman*', 'docker*']
+  limits:
+    description:
+      - Limits of endpoints that are open to others, by the endpoint's id, such as C(nginx.https).
+        They count for new connections only.
+      - Endpoints of other hosts are ignored, so that all hosts can share them.
+    type: dict
+    default: {}
+    suboptions:
+      rate:
+        description:
+          - How many new connections are let in, as a number and C(/second), C(/minute), C(/hour)
+            or C(/day). Together on Linux; from each address, and for TCP only, on macOS.
+        type: str
+      burst:
+        description:
+          - How many may exceed O(limits.rate) at once. Linux only.
+        type: int
+      log:
+        description:
+          - Whether the kernel logs them.
+        type: bool
+  connection:
+    description:
+      - How Ansible is connected. The action sets it.
+    type: str
+    choices: [ssh, other]
+    default: other
+  confirm:
+    description:
+      - The change to confirm. The action sets it.
+    type: dict
+    suboptions:
+      token:
+        description:
+          - Names the change.
+        type: str
+        required: true
+      session:
+        description:
+          - The connection that made it.
+        type: str
+        required: true
+attributes:
+  diff_mode:
+    description: Returns what was changed, or would be, in diff mode.
+    support: full
+    details:
+      - The text of the rules. Where they were changed by hand, before is what the kernel lists.
+  platform:
+    description: The systems it works on.
+    platforms: linux, macos
+    support: full
+    details:
+      - On macOS it was tried against a simulation of C(pfctl) only.
+notes:
+  - One remote execution if nothing changes, two if something does - the second one confirms.
+  - Run it with C(become=true).
+requirements:
+  - nft (package nftables) on Linux hosts
+seealso:
+  - module: prsnl.ports.registry_info
+  - module: prsnl.ports.port_verify
+"""
+
+EXAMPLES = r"""
+- name: Open what the registry declares
+  prsnl.ports.firewall:
+  become: true
+
+- name: The same, with SSH for the operators only, and a limit
+  prsnl.ports.firewall:
+    ssh_sources: [192.0.2.0/24, '2001:db8::/64']
+    limits:
+      nginx.https: {rate: 100/second, burst: 200}
+  become: true
+
+- name: Remove the rules
+  prsnl.ports.firewall:
+    state: absent
+  become: true
+"""
+
+RETURN = r"""
+rules:
+  description: The whole ruleset, as C(nft -f) or C(pfctl -f) reads it. Empty if there is none.
+  returned: success
+  type: str
+ssh:
+  description: The ports of SSH that are let in first.
+  returned: when O(state=present)
+  type: list
+  elements: int
+  sample: [22]
+controller:
+  description: The address that Ansible connects from. Empty if that isn't over SSH.
+  returned: when O(state=present)
+  type: str
+  sample: 192.0.2.7
+missing_program:
+  description: The program that has to be installed first.
+  returned: when it is missing
+  type: str
+  sample: nft
+"""
+
+import platform
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.prsnl.ports.plugins.module_utils import firewall_darwin, firewall_linux
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
+    Change,
+    Firewall,
+    FirewallError,
+    System,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall_nft import render
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import read_policy
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall_session import (
+    Session,
+    find_session,
+)
+
+ARGUMENTS: dict[str, t.Any] = {
+    "plan": {"type": "dict"},
+    "registry": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "window": {"type": "int", "default": 30},
+    "persistent": {"type": "bool", "default": True},
+    "coexist": {"type": "bool", "default": False},
+    "refuse": {"type": "str", "choices": ["reject", "drop"], "default": "reject"},
+    "ssh_sources": {"type": "list", "elements": "str", "default": []},
+    "ssh_ports": {"type": "list", "elements": "int", "default": []},
+    "container_interfaces": {
+        "type": "list",
+        "elements": "str",
+        "default": ["podman*", "docker*"],
+    },
+    "limits": {"type": "dict", "default": {}},
+    "connection": {"type": "str", "choices": ["ssh", "other"], "default": "other"},
+    "confirm": {
+        "type": "dict",
+        "options": {
+            "token": {"type": "str", "required": True, "no_log": False},
+            "session": {"type": "str", "required": True},
+        },
+    },
+}
+
+
+def make_firewall(module: AnsibleModule) -> t.Optional[Firewall]:
+    """Return the firewall of this host; None if its program is missing."""
+
+    def run(command: t.Sequence[str], stdin: str) -> tuple[int, str, str]:
+        code, output, errors = module.run_command(
+            list(command), data=stdin, environ_update={"LC_ALL": "C"}
+        )
+        return code, output, errors
+
+    name = platform.system()
+    system: System
+    if name == "Darwin":
+        system = firewall_darwin.Pf(run)
+        files: t.Any = firewall_darwin
+    elif name == "Linux":
+        nft = firewall_linux.find_nft()
+        if nft is None:
+            return None
+        system = firewall_linux.Nftables(nft, run, systemd=firewall_linux.has_systemd())
+        files = firewall_linux
+    else:
+        module.fail_json(msg=f"The system is {name}, allowed are Linux and Darwin (macOS).")
+    return Firewall(system, files.RECORD, files.PENDING, persistent=module.params["persistent"])
+
+
+def result_of(change: Change) -> dict[str, t.Any]:
+    """Return what the module says about a change."""
+    note = "" if change.loads or not change.keeps else "# Not loaded at boot yet.\n"
+    return {
+        "changed": change.loads or change.keeps,
+        "rules": change.rules,
+        "diff": {
+            "before_header": "rules of the kernel",
+            "before": note + change.before,
+            "after_header": "rules of the registry",
+            "after": change.after,
+        },
+    }
+
+
+def name_session(session: t.Optional[Session]) -> str:
+    """Return what is different for each connection; empty without one."""
+    return f"{session.client} {session.client_port}" if session else ""
+
+
+def ensure(module: AnsibleModule, firewall: t.Optional[Firewall]) -> dict[str, t.Any]:
+    """Bring the rules to the plan, and return the module's result."""
+    session = find_session()
+    policy = read_policy(module.params, session)
+    facts = {"ssh": list(policy.ssh_ports), "controller": session.client if session else ""}
+    if firewall is None:
+        # Check mode on a host whose packages are still to come.
+        return {**result_of(Change(render(policy), "", render(policy), True, True)), **facts}
+    change = firewall.compare(policy)
+    result = {**result_of(change), **facts}
+    if change.loads:
+        firewall.validate(change, coexist=module.params["coexist"])
+    if module.check_mode or not result["changed"]:
+        return result
+    window = module.params["window"] if module.params["connection"] == "ssh" else 0
+    token = firewall.apply(policy, window)
+    if token:
+        result["pending"] = {"token": token, "session": name_session(session)}
+    return result
+
+
+def confirm(module: AnsibleModule, firewall: Firewall) -> None:
+    """Let the rules stay, if this is another connection than the one that loaded them."""
+    session = name_session(find_session())
+    if session and session == module.params["confirm"]["session"]:
+        raise FirewallError(
+            "The connection that loaded the new rules can't confirm them, because rules leave"
+            " established connections alone. The old ones will be back."
+        )
+    firewall.confirm(module.params["confirm"]["token"])
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    absent = module.params["state"] == "absent"
+    try:
+        firewall = make_firewall(module)
+        if firewall is None and absent:
+            module.exit_json(changed=False, rules="")
+        if firewall is None and not module.check_mode:
+            module.fail_json(
+                msg="nft is missing. Install it (package nftables).", missing_program="nft"
+            )
+        if module.params["confirm"] and firewall:
+            confirm(module, firewall)
+            module.exit_json(changed=True)
+        if absent and firewall:
+            module.exit_json(**result_of(firewall.remove(simulate=module.check_mode)))
+        module.exit_json(**ensure(module, firewall))
+    except (FirewallError, OSError, ValueError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

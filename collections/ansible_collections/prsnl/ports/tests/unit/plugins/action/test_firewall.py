@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the action does between the change and its confirmation, with the module replaced."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+from unittest import mock
+
+import pytest
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible_collections.prsnl.ports.plugins.action.firewall import ActionModule
+from ansible_collections.prsnl.ports.plugins.plugin_utils import controller
+
+PENDING = {"token": "abc", "session": "192.0.2.7 50022"}
+
+
+class Rig(t.NamedTuple):
+    action: ActionModule
+    # What happened on the host and to the connection, in order.
+    events: list[t.Any]
+    answers: list[t.Any]
+
+    def run(self, **arguments: t.Any) -> dict[str, t.Any]:
+        self.action._task.args = arguments
+        result: dict[str, t.Any] = self.action.run(task_vars={})
+        return result
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
+    events: list[t.Any] = []
+    answers: list[t.Any] = []
+    connection = mock.Mock(transport="ssh")
+    connection.reset.side_effect = lambda: events.append("reset")
+    action = ActionModule(mock.Mock(), connection, None, None, None, None)
+
+    def execute(**call: t.Any) -> t.Any:
+        events.append(call["module_args"])
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
+    monkeypatch.setattr(action, "_execute_module", execute)
+    known = types.SimpleNamespace(file="/site/ports.yml", endpoints={"shop.http": None})
+    monkeypatch.setattr(controller, "current_registry", lambda: known)
+    monkeypatch.setattr(controller, "host_plan", lambda _variables: {"host": "a", "endpoints": []})
+    return Rig(action, events, answers)
+
+
+def test_no_change_is_one_execution(rig: Rig) -> None:
+    rig.answers.append({"changed": False})
+    assert rig.run() == {"changed": False}
+    (arguments,) = rig.events
+    assert arguments["plan"] == {"host": "a", "endpoints": []}
+    assert arguments["connection"] == "ssh"
+
+
+def test_a_change_is_confirmed_over_a_new_connection(rig: Rig) -> None:
+    rig.answers.extend([{"changed": True, "pending": dict(PENDING)}, {"changed": True}])
+    assert rig.run(persistent=False) == {"changed": True}
+    assert rig.events[1:] == ["reset", {"confirm": PENDING, "persistent": False}]
+
+
+def test_a_cut_connection_is_a_failure_that_says_what_happens(rig: Rig) -> None:
+    cut = AnsibleConnectionFailure("Connection timed out")
+    rig.answers.extend([{"changed": True, "pending": dict(PENDING)}, cut])
+    result = rig.run()
+    assert result["failed"]
+    assert "the old ones come back by themselves: Connection timed out" in result["msg"]
+
+
+def test_a_refused_confirmation_is_a_failure(rig: Rig) -> None:
+    rig.answers.extend(
+        [{"changed": True, "pending": dict(PENDING)}, {"failed": True, "msg": "late"}]
+    )
+    assert rig.run() == {"failed": True, "msg": "late"}
+
+
+@pytest.mark.parametrize(
+    ("transport", "expected"),
+    [
+        ("ssh", "ssh"),
+        ("paramiko_ssh", "ssh"),
+        ("ansible.netcommon.libssh", "ssh"),
+        ("local", "other"),
+        ("containers.podman.podman", "other"),
+    ],
+)
+def test_the_module_learns_how_it_is_reached(rig: Rig, transport: str, expected: str) -> None:
+    rig.action._connection.transport = transport
+    rig.answers.append({"changed": False})
+    rig.run()
+    assert rig.events[0]["connection"] == expected
+
+
+def test_a_limit_of_an_unknown_endpoint_is_refused(rig: Rig) -> None:
+    with pytest.raises(AnsibleActionFail, match=r"the registry has no endpoint shop\.htpp"):
+        rig.run(limits={"shop.http": {}, "shop.htpp": {}})
+    assert rig.events == []
+
+
+@pytest.mark.parametrize("name", ["connection", "confirm"])
+def test_what_the_action_sets_cannot_be_given(rig: Rig, name: str) -> None:
+    with pytest.raises(AnsibleActionFail, match=f"{name} is set by the action"):
+        rig.run(**{name: "ssh"})
