@@ -99,7 +99,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-action:
+method:
   description: What was done, or would be in check mode; empty if the port was free.
   returned: success
   type: str
@@ -148,20 +148,20 @@ def main() -> None:
         module.fail_json(msg=str(error))
     holding = find_holding(params["port"], params["protocol"], snapshot, time.time())
     if holding is None:
-        module.exit_json(changed=False, action="", held_by="")
+        module.exit_json(changed=False, method="", held_by="")
         return
     connection = read_connection()
     try:
         refuse(holding, params["owner"], snapshot, endpoints, connection)
         way = choose_way(holding, connection)
-        action = way.text
+        method = way.text
         if not module.check_mode:
-            action = stop(holding, way, timeout=params["timeout"], kill=params["kill"])
+            method = stop(holding, way, timeout=params["timeout"], kill=params["kill"])
     except RefusedError as error:
         module.fail_json(msg=f"{host}: {holding.label} is {holding.who}. {error}")
     module.exit_json(
         changed=True,
-        action=action,
+        method=method,
         held_by=holding.who,
         diff={"before": f"{holding.label} {holding.who}\n", "after": f"{holding.label} free\n"},
     )

@@ -107,10 +107,10 @@ def test_a_port_is_freed_once_and_only_from_whom_was_meant(
     assert other["msg"].endswith(f"The holder is {owner}, not somebody.")
     for result in (would, done):
         assert result["changed"]
-        assert result["action"] == f"send TERM to pid {process.pid}"
+        assert result["method"] == f"send TERM to pid {process.pid}"
         assert result["diff"]["before"].startswith(f"{port}/tcp {held}")
         assert result["diff"]["after"] == f"{port}/tcp free\n"
-    assert (again["changed"], again["action"], again["held_by"]) == (False, "", "")
+    assert (again["changed"], again["method"], again["held_by"]) == (False, "", "")
     assert process.wait(5) < 0
 
 
