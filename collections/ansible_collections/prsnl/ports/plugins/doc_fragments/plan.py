@@ -20,14 +20,6 @@ options:
       - The registry's file, as messages are to name it.
       - By default the file that P(prsnl.ports.registry#vars) has loaded.
     type: str
-  leases:
-    description:
-      - The leases of the host, each with C(port), C(protocol), C(owner), C(reason), C(expires),
-        C(expired) and C(where).
-      - By default they are read on the controller from C(leases.yml) beside the registry, where
-        that file exists.
-    type: list
-    elements: dict
 attributes:
   check_mode:
     description: Can run in check mode and predict its result without changing the host.

@@ -35,6 +35,7 @@ description:
   - Nothing is stopped, killed or moved.
 extends_documentation_fragment:
   - prsnl.ports.plan
+  - prsnl.ports.leases
 attributes:
   check_mode:
     details:

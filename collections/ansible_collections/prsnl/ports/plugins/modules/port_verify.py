@@ -30,6 +30,7 @@ description:
   - The table of P(prsnl.ports.port_report#callback) shows the result of the last run.
 extends_documentation_fragment:
   - prsnl.ports.plan
+  - prsnl.ports.leases
 attributes:
   check_mode:
     details:

@@ -33,12 +33,13 @@ SAME = File("/etc/web.conf", "aa", "aa", SINCE - 60)
 
 def judge(
     *files: File,
-    endpoints: t.Mapping[str, t.Any] = ENDPOINTS,
+    endpoints: t.Mapping[str, t.Any] | None = None,
     applied: bool = True,
     unit: str = "web.service",
 ) -> configuration.Judgement:
     world = World().hold_all(80, daemon("web", 7))
-    manifest = Manifest(unit, applied, {file.path: file.rendered for file in files}, endpoints)
+    entries = ENDPOINTS if endpoints is None else endpoints
+    manifest = Manifest(unit, applied, {file.path: file.rendered for file in files}, entries)
     return configuration.judge_configurations(
         [Configuration(manifest, files)], PLAN, world.snapshot
     )

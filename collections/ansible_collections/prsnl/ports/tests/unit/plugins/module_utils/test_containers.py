@@ -132,6 +132,32 @@ def test_a_proxys_socket_belongs_to_the_container(
     assert asked == [engine]
 
 
+def test_without_its_proxy_docker_holds_the_port_itself(asked: list[str]) -> None:
+    """As dockerd 20.10 does with --userland-proxy=false: ss names dockerd."""
+    found = attributed(World().hold(28080, holder("dockerd"), on="127.0.0.1"))
+    assert found["tcp", "127.0.0.1", 28080] == DOCKER_WEB
+
+
+def test_two_containers_on_one_port_are_told_apart_by_their_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = "\n".join(
+        f'{{"ID": "{name}", "Names": "{name}", "Ports": "127.0.0.{number}:80->80/tcp"}}'
+        for number, name in enumerate(("one", "two"), 1)
+    )
+    answer = subprocess.CompletedProcess([], 0, lines, "")
+    monkeypatch.setattr(containers.subprocess, "run", lambda *_a, **_k: answer)
+    monkeypatch.setattr(containers, "_as_user", lambda _uid: {})
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    world = World()
+    for number in (1, 2):
+        world.hold(80, holder("docker-proxy"), on=f"127.0.0.{number}")
+    assert attributed(world) == {
+        ("tcp", "127.0.0.1", 80): Container("docker", "one"),
+        ("tcp", "127.0.0.2", 80): Container("docker", "two"),
+    }
+
+
 def test_a_published_port_without_a_socket_is_held(
     asked: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: t.Any
 ) -> None:

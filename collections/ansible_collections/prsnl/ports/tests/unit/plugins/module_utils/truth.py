@@ -52,7 +52,7 @@ def new_namespace() -> None:
 def make_sockets(rng: random.Random) -> list[socket.socket]:
     """Sockets of every kind, also of those that must not be listed."""
     made = []
-    for _ in range(rng.randrange(25)):
+    for _number in range(rng.randrange(25)):
         with contextlib.suppress(OSError):
             made += make_socket(rng)
     return made
@@ -87,7 +87,7 @@ def share(sockets: list[socket.socket], rng: random.Random) -> tuple[list[int], 
     """Fork processes that keep some of the sockets; they end when the pipe is closed."""
     gate, keep = os.pipe()
     pids = []
-    for _ in range(rng.randrange(3)):
+    for _number in range(rng.randrange(3)):
         chosen = [sock for sock in sockets if rng.random() < 0.5]
         ready, tell = os.pipe()
         pid = os.fork()
