@@ -29,15 +29,15 @@ def read_connection(root: str = "/proc") -> Connection:
     sudo clears the environment, so that of the processes above is looked at as well.
     """
     port = _port(os.environ.get(SSH_CONNECTION, ""))
-    pids: set[int] = set()
-    pid = os.getpid()
+    # Emulators make up /proc for the process itself, but not for those above.
+    pids, pid = {os.getpid()}, os.getppid()
     while pid > 1 and pid not in pids:
         pids.add(pid)
         port = port or _port(_environment(f"{root}/{pid}/environ"))
         try:
             _name, pid, _start = parse_stat(read_text(f"{root}/{pid}/stat"))
         except OSError:
-            pid = os.getppid() if pid == os.getpid() else 0
+            break
     return Connection(frozenset(pids), port)
 
 

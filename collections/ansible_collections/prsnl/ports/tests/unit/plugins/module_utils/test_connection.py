@@ -17,7 +17,8 @@ FIELDS = " ".join(["0"] * 17 + ["100"] + ["0"] * 10)
 @pytest.fixture
 def proc(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     """python < sudo < sh < sshd: ada < sshd (listener) < systemd."""
-    parents = {os.getpid(): 40, 40: 30, 30: 20, 20: 10, 10: 1, 1: 0}
+    monkeypatch.setattr(os, "getppid", lambda: 40)
+    parents = {40: 30, 30: 20, 20: 10, 10: 1, 1: 0}
     for pid, parent in parents.items():
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "stat").write_text(f"{pid} (x y) S {parent} {FIELDS}\n")
