@@ -183,7 +183,12 @@ ROUNDS = {
         ),
     },
 }
-WAIT = ("-e", "verify_timeout=5", "-e", "verify_drift_timeout=5", "-e", "verify_settle=12")
+# What is there when a round's breakages are done: emulated programs take seconds to start.
+SOCKETS = {
+    "first": [("app", METRICS), ("data", METRICS), ("data", STRAY), ("ops", WEB + 1)],
+    "second": [("data", METRICS), ("ops", METRICS)],
+}
+WAIT = ("-e", "verify_timeout=10", "-e", "verify_drift_timeout=10", "-e", "verify_settle=12")
 BREAKS = [(name, what) for name, breaks in ROUNDS.items() for what in breaks]
 
 
@@ -207,7 +212,7 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
         try:
             for host in hosts:
                 on(host, "\n".join(b.do for b in breaks.values() if b.host == host))
-            for host, port in {"first": {"data": STRAY}, "second": {"data": METRICS}}[name].items():
+            for host, port in SOCKETS[name]:
                 wait_for(host, port)
             file = tmp_path_factory.mktemp(name) / "drift.json"
             # Under emulation a restart takes its time, and so does dying.
@@ -264,7 +269,8 @@ def test_nothing_else_is_named(rounds: dict[str, Found], name: str) -> None:
 
 def test_when_all_is_restored_there_is_no_drift(rounds: dict[str, Found], tmp_path: Path) -> None:
     file = tmp_path / "drift.json"
-    run = play("-e", f"verify_drift_file={file}", playbook="playbooks/drift.yml")
+    wait = "verify_drift_timeout=60"
+    run = play("-e", wait, "-e", f"verify_drift_file={file}", playbook="playbooks/drift.yml")
     assert run.code == 0, run.output
     assert all(entry["faults"] == [] for entry in json.loads(file.read_text())["hosts"].values())
     assert {run.recap(host)["changed"] for host in plans()} == {0}

@@ -272,13 +272,19 @@ def verify_host(
             break
         time.sleep(min(pause, left))
         pause = min(pause * 2, LONGEST_PAUSE)
-    youngest = max((_start(result, snapshot) for result in results if result.ok), default=0)
+    youngest = max(
+        (_start(result, snapshot) for result in results if _has_to_live(result)), default=0
+    )
     left = settle - (time.time() - youngest)
     if not 0 < left <= settle:
         return results, snapshot
     time.sleep(left)
     later, later_snapshot = look()
     return _settled(results, snapshot, later, later_snapshot, settle), later_snapshot
+
+
+def _has_to_live(result: Verification) -> bool:
+    return result.ok and result.endpoint.expect == "bound"
 
 
 def _start(result: Verification, snapshot: Snapshot) -> float:
@@ -304,7 +310,7 @@ def _settled(
     final = []
     for old, new in zip(results, later):  # noqa: B905
         pids = _pids(old, before)
-        if not old.ok or not pids or (new.ok and pids & _pids(new, after)):
+        if not _has_to_live(old) or not pids or (new.ok and pids & _pids(new, after)):
             final.append(old)
             continue
         was = listed(unique(describe_holders(before, sock, time.time()) for sock in old.sockets))

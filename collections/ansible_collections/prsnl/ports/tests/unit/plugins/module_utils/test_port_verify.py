@@ -403,6 +403,14 @@ def test_a_daemon_that_dies_soon_is_named(host: Host, monkeypatch: pytest.Monkey
     ]
 
 
+def test_who_need_not_be_there_may_go(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    optional = PLAN["endpoints"][0] | {"status": "alternative", "expect": "optional"}
+    monkeypatch.setitem(PLAN, "endpoints", [optional])
+    host.since, host.dies_at = 1000, 1005
+    assert host.verify().ok
+    assert host.looks == [0]
+
+
 def test_a_daemon_that_was_started_again_is_named(host: Host) -> None:
     host.since, host.dies_at, host.restarts = 1000, 1005, True
     result = host.verify()
