@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,16 @@ def on(host: str, script: str, *, stdin: str = "", check: bool = True) -> str:
 def fingerprint(host: str) -> set[str]:
     """The lines that describe the host's state; two equal sets mean an unchanged host."""
     return set(on(host, FINGERPRINT).splitlines())
+
+
+def wait_for(host: str, port: int, protocol: str = "tcp") -> None:
+    """Wait until a socket has the port; emulated programs take seconds to start."""
+    listing = f"ss -Hln{protocol[0]} 2>/dev/null"
+    for _ in range(60):
+        if f":{port} " in on(host, listing):
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"{host}: no socket has {port}/{protocol} after 30 s")
 
 
 def registry() -> Any:

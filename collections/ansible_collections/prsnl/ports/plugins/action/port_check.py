@@ -9,3 +9,5 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.plan_action import Pla
 
 class ActionModule(PlanAction):
     """Give the module the plan of the task's host."""
+
+    needs_leases = True

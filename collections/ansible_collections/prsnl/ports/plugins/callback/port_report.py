@@ -13,6 +13,8 @@ version_added: 0.1.0
 description:
   - At the end of a run, prints for every host that M(prsnl.ports.port_verify) looked at one table
     with service, endpoint, address and port, expected owner, who has bound it, and the verdict.
+  - With O(prsnl.ports.port_verify#module:view=drift) the table has what the registry says, what
+    was configured and what is live side by side, and listeners that the registry doesn't know.
   - What differs from the plan is red, and explained below the table.
   - The last result of a host counts. A run without M(prsnl.ports.port_verify) prints nothing.
   - A table is at most 120 columns wide. Longer cells are cut, the verdict never.
@@ -33,6 +35,7 @@ from ansible.plugins.callback import CallbackBase
 
 ACTIONS: t.Final = ("prsnl.ports.port_verify", "port_verify")
 HEADINGS: t.Final = ("SERVICE", "ENDPOINT", "ADDRESS:PORT", "OWNER", "BOUND BY", "VERDICT")
+DRIFT: t.Final = ("SERVICE", "ENDPOINT", "REGISTRY", "CONFIGURATION", "LIVE", "VERDICT")
 WIDTH: t.Final = 120
 GAP: t.Final = "  "
 
@@ -41,6 +44,9 @@ class Report(t.NamedTuple):
     """The last result of a host."""
 
     rows: list[dict[str, t.Any]]
+    strangers: list[dict[str, t.Any]]
+    others: list[str]
+    is_drift: bool
     check_mode: bool
 
 
@@ -69,34 +75,72 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._reports.clear()
 
     def _collect(self, result: CallbackTaskResult) -> None:
-        rows = result.result.get("results")
-        if result.task.action in ACTIONS and rows and not result.task.loop:
-            self._reports[result.host.get_name()] = Report(rows, bool(result.task.check_mode))
+        task, found = result.task, result.result
+        rows = found.get("results")
+        if task.action in ACTIONS and rows is not None and "faults" in found and not task.loop:
+            self._reports[result.host.get_name()] = Report(
+                rows,
+                found["unregistered"],
+                found["configuration"],
+                found.get("view") == "drift",
+                bool(task.check_mode),
+            )
 
     def _print(self, host: str, report: Report) -> None:
         good = sum(row["ok"] for row in report.rows)
         title = f"PORTS OF {host}: {good} of {len(report.rows)} as planned"
+        if report.strangers:
+            title += f", {len(report.strangers)} not registered"
         self._display.banner(title + (" (check mode)" if report.check_mode else ""))
-        heading, *lines = table([HEADINGS, *(cells(row) for row in report.rows)])
+        headings, to_cells = (DRIFT, drift_cells) if report.is_drift else (HEADINGS, cells)
+        rows = [(to_cells(row), row["ok"]) for row in report.rows]
+        if report.is_drift:
+            rows += [(stranger_cells(row), False) for row in report.strangers]
+        heading, *lines = table([headings, *(row for row, _ok in rows)])
         self._display.display(heading)
-        for row, line in zip(report.rows, lines, strict=True):
-            self._display.display(line, color=C.COLOR_OK if row["ok"] else C.COLOR_ERROR)
+        for (_row, is_ok), line in zip(rows, lines, strict=True):
+            self._display.display(line, color=C.COLOR_OK if is_ok else C.COLOR_ERROR)
         for row in report.rows:
             for message in row["messages"]:
                 self._display.display(f"{row['id']}: {message}", color=C.COLOR_ERROR)
+        for text in report.others:
+            self._display.display(text, color=C.COLOR_ERROR)
+        for row in report.strangers:
+            self._display.display(row["message"], color=C.COLOR_WARN)
 
 
 def cells(row: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     """The cells of an endpoint's row, in the order of the headings."""
-    suffix = "" if row["protocol"] == "tcp" else f"/{row['protocol']}"
     return (
         row["service"],
         row["endpoint"],
-        row["address"] + suffix,
+        row["address"] + _suffix(row),
         row["owner"] or "-",
         row["bound_by"] or "-",
         row["verdict"],
     )
+
+
+def drift_cells(row: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    """The cells of an endpoint's row when registry, configuration and sockets are compared."""
+    return (
+        row["service"],
+        row["endpoint"],
+        row["registered"] + _suffix(row),
+        row["configured"] or "-",
+        row["live"] or "-",
+        row["verdict"],
+    )
+
+
+def stranger_cells(row: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    """The cells of a listener that the registry doesn't know."""
+    live = f"{row['address']}{_suffix(row)} {row['held_by']}"
+    return ("-", "-", "-", "-", live, "not registered")
+
+
+def _suffix(row: t.Mapping[str, t.Any]) -> str:
+    return "" if row["protocol"] == "tcp" else f"/{row['protocol']}"
 
 
 def table(rows: t.Sequence[t.Sequence[str]], width: int = WIDTH) -> list[str]:

@@ -36,8 +36,10 @@ attributes:
       - It changes nothing.
   platform:
     description: The systems it works on.
-    platforms: linux
+    platforms: linux, macos
     support: full
+    details:
+      - The macOS part follows Apple's headers and recorded output, and has not run on a Mac yet.
 notes:
   - One remote execution for a host, however many endpoints it has.
   - Run it with C(become=true). Another user than root sees the holders of its own sockets only,

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import time
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
     Holder,
     Snapshot,
     Socket,
@@ -33,6 +34,11 @@ class Owner:
     processes: tuple[str, ...]
     user: t.Optional[str]
     unit: t.Optional[str]
+
+    @classmethod
+    def from_dict(cls, owner: t.Mapping[str, t.Any]) -> Owner:
+        """Return the owner of a plan or of a lease."""
+        return cls(tuple(owner["process"]), owner["user"], owner["unit"])
 
     def __str__(self) -> str:
         return _brief(self.processes[:1], [self.user] if self.user else [])
@@ -61,7 +67,6 @@ class Endpoint:
         :raises KeyError: the entry lacks a key.
         :raises ValueError: an address or a network of the entry isn't one.
         """
-        owner = entry["owner"]
         return cls(
             id=entry["id"],
             service=entry["service"],
@@ -72,7 +77,7 @@ class Endpoint:
             expect=entry["expect"],
             listen=tuple(str(ipaddress.ip_address(address)) for address in entry["listen"]),
             allowed=tuple(ipaddress.ip_network(cidr) for cidr in entry["allowed"]),
-            owner=Owner(tuple(owner["process"]), owner["user"], owner["unit"]),
+            owner=Owner.from_dict(entry["owner"]),
             probe=entry["probe"],
         )
 
@@ -85,6 +90,43 @@ class Endpoint:
     def label(self) -> str:
         """Port and protocol, as people write them."""
         return f"{self.port}/{self.protocol}"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Temporary use of a port; ``expires`` is its last day, ``where`` its place in the file."""
+
+    port: int
+    protocol: str
+    owner: Owner
+    reason: str
+    expires: str
+    expired: bool
+    where: str
+
+    def __str__(self) -> str:
+        state = "was leased until" if self.expired else "is leased until"
+        return f"{state} {self.expires} for: {self.reason} ({self.where})"
+
+
+def read_leases(leases: t.Iterable[t.Mapping[str, t.Any]]) -> list[Lease]:
+    """Return the leases of plain data.
+
+    :raises ValueError: they lack a key.
+    """
+    try:
+        return [Lease(**{**lease, "owner": Owner.from_dict(lease["owner"])}) for lease in leases]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"leases: not leases as the action passes them: {error!r}") from error
+
+
+def lease_of(sock: Socket, leases: t.Iterable[Lease], snapshot: Snapshot) -> t.Optional[Lease]:
+    """Return the lease under which a socket is held, expired or not."""
+    for lease in leases:
+        is_its_port = (lease.protocol, lease.port) == (sock.protocol, sock.port)
+        if is_its_port and is_owner(lease.owner, snapshot, sock):
+            return lease
+    return None
 
 
 def read_plan(plan: t.Mapping[str, t.Any]) -> list[Endpoint]:
@@ -186,8 +228,9 @@ def is_owner(owner: Owner, snapshot: Snapshot, sock: Socket) -> bool:
 
 def _is_named(holder: Holder, names: t.Sequence[str]) -> bool:
     is_cut = len(holder.process.encode()) >= COMM_LENGTH
+    program = os.path.basename(holder.executable or "")
     return any(
-        name in (holder.process, holder.executable) or (is_cut and name.startswith(holder.process))
+        name in (holder.process, program) or (is_cut and name.startswith(holder.process))
         for name in names
     )
 
@@ -195,7 +238,10 @@ def _is_named(holder: Holder, names: t.Sequence[str]) -> bool:
 def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
     """Return who holds a socket, for people: processes, pids, users, start, units."""
     holders = snapshot.holders.get(sock.inode, ())
+    prefix = f"{sock.container}, by " if sock.container else ""
     if not holders:
+        if sock.container and not sock.inode:
+            return f"{sock.container}, which its engine publishes there"
         if snapshot.obstacle:
             return f"a process of user {user_name(sock.uid)} that may not be looked at"
         return "the kernel, or a process that this host can't see (in a container, for example)"
@@ -208,17 +254,23 @@ def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
         facts = [
             f"pid{'s' if len(same) > 1 else ''} {listed(pids)}",
             f"user {listed(unique(holder.user for holder in same))}",
-            f"since {format_start(min(holder.since for holder in same), now)}",
         ]
+        start = min(holder.since for holder in same)
+        if start:
+            facts.append(f"since {format_start(start, now)}")
         units = unique(holder.unit for holder in same if holder.unit)
         if units:
             facts.append(f"unit {listed(units)}")
         texts.append(f"{process} ({', '.join(facts)})")
-    return listed(texts)
+    return prefix + listed(texts)
 
 
 def brief_holders(snapshot: Snapshot, sockets: t.Iterable[Socket]) -> str:
     """Return who holds sockets in a few words: ``nginx (root, www-data)``."""
+    sockets = list(sockets)
+    containers = unique(str(sock.container) for sock in sockets if sock.container)
+    if containers:
+        return listed(containers)
     holders = [holder for sock in sockets for holder in snapshot.holders.get(sock.inode, ())]
     if not holders:
         return "unknown"

@@ -2,424 +2,74 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Listening TCP and bound UDP sockets of a Linux host, and the processes that hold them.
-
-Sockets come from the kernel's ``SOCK_DIAG`` netlink interface (sock_diag(7)), or, where that is
-missing (emulated hosts, kernels without ``inet_diag``), from ``/proc/net/{tcp,tcp6,udp,udp6}``
-(proc(5)). Only the network namespace of the calling process is seen.
-"""
+"""Listening TCP and bound UDP sockets of this host, on whatever system."""
 
 from __future__ import annotations
 
-import ipaddress
-import os
-import pwd
-import re
-import socket
-import struct
 import sys
+import time
 import typing as t
-from dataclasses import dataclass, replace
 
-TCP_LISTEN = 0x0A
-UDP_UNCONNECTED = 0x07
-BOUND_STATE = {"tcp": TCP_LISTEN, "udp": UDP_UNCONNECTED}
-
-NETLINK_SOCK_DIAG = 4
-SOCK_DIAG_BY_FAMILY = 20
-NLM_F_REQUEST = 0x1
-NLM_F_DUMP = 0x300
-NLMSG_ERROR = 2
-NLMSG_DONE = 3
-INET_DIAG_SKV6ONLY = 11
-NLMSGHDR = struct.Struct("=IHHII")
-INET_DIAG_REQ = struct.Struct("=BBBxI48x")
-# family, state, source port, source address, uid, inode; the fields between them are skipped.
-INET_DIAG_MSG = struct.Struct("=BBxx2s2x16s16x12x12xII")
-NLATTR = struct.Struct("=HH")
-
-BECOME = "Run the task with become: true."
-NO_PTRACE = "Even root lacks the capability SYS_PTRACE here: give it to the host's container."
-
-UNIT = re.compile(r"[^/]+\.(?:service|scope)(?=/|$)")
-
-
-@dataclass(frozen=True)
-class Socket:
-    """A TCP socket that listens or a UDP socket that is bound and not connected.
-
-    ``v6only`` is None while unknown: ``/proc/net`` doesn't tell. ``inode`` is 0 for sockets of
-    the kernel itself.
-    """
-
-    protocol: str
-    address: str
-    port: int
-    v6only: t.Optional[bool]
-    uid: int
-    inode: int
-
-    def __str__(self) -> str:
-        """Return ``0.0.0.0:80`` or ``[::]:80``."""
-        return endpoint_text(self.address, self.port)
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A process that has a socket open.
-
-    ``process`` is the kernel's name of it (``comm``, at most 15 bytes), ``executable`` the base
-    name of its program where that may be read (an emulator's on an emulated host), ``user`` the
-    effective user, ``since`` its start in seconds since the epoch.
-    """
-
-    pid: int
-    process: str
-    executable: t.Optional[str]
-    user: str
-    unit: t.Optional[str]
-    since: float
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The sockets of a moment, and the holders of those that were asked for, by inode.
-
-    ``obstacle`` is what to do where some processes may not be looked at, else None. ``has_ipv6``
-    tells whether the host has any IPv6 address.
-    """
-
-    sockets: tuple[Socket, ...]
-    holders: t.Mapping[int, tuple[Holder, ...]]
-    obstacle: t.Optional[str]
-    has_ipv6: bool
-
-
-def endpoint_text(address: str, port: int) -> str:
-    """Return address and port as one text, IPv6 addresses in brackets."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+from ansible_collections.prsnl.ports.plugins.module_utils import containers, darwin, linux
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import Snapshot, Socket
 
 
 def take_snapshot(ports: t.Optional[t.Collection[tuple[str, int]]] = None) -> Snapshot:
     """Read the sockets of this host, and who holds those on ``ports``.
 
     :param ports: (protocol, port) pairs whose holders are wanted; None means all.
-    :raises OSError: neither netlink nor ``/proc/net`` can be read.
+    :raises OSError: the sockets can't be read, or not on this system.
     """
-    snapshot = _take(ports)
-    if snapshot.obstacle is None and not all(snapshot.holders.values()):
-        # Closed or handed on between the two readings, unless a second look shows it again.
-        snapshot = _take(ports)
-    return snapshot
 
+    def wanted(sock: Socket) -> bool:
+        return ports is None or (sock.protocol, sock.port) in ports
 
-def _take(ports: t.Optional[t.Collection[tuple[str, int]]]) -> Snapshot:
-    sockets = read_sockets()
-    inodes = {
-        s.inode for s in sockets if s.inode and (ports is None or (s.protocol, s.port) in ports)
-    }
-    holders, is_complete = find_holders(inodes)
-    obstacle = None
-    if os.geteuid() != 0:
-        obstacle = BECOME
-    elif not is_complete:
-        obstacle = NO_PTRACE
-    return Snapshot(tuple(sockets), holders, obstacle, _has_ipv6())
-
-
-def _has_ipv6() -> bool:
-    """Tell whether any interface, the loopback one included, has an IPv6 address."""
-    try:
-        return bool(_read("/proc/net/if_inet6"))
-    except OSError:
-        return False
+    if sys.platform.startswith("linux"):
+        return containers.attribute(linux.take_snapshot(wanted))
+    if sys.platform == "darwin":
+        return containers.attribute(darwin.take_snapshot())
+    raise OSError(f"the sockets of Linux and macOS can be read, those of {sys.platform} can't")
 
 
 def read_sockets() -> list[Socket]:
-    """Return every listening TCP and bound UDP socket of this network namespace.
+    """Read the sockets of this host only; on Linux without looking at a single process.
 
-    :raises OSError: neither netlink nor ``/proc/net`` can be read.
+    :raises OSError: the sockets can't be read, or not on this system.
     """
-    if not sys.platform.startswith("linux"):
-        raise OSError(f"the sockets of Linux can be read, those of {sys.platform} can't")
-    try:
-        sockets = list(read_netlink())
-    except OSError:
-        sockets = list(read_proc_net())
-    return settle_dual_stack(sockets, _read_bindv6only())
+    if sys.platform.startswith("linux"):
+        return linux.read_sockets()
+    return list(take_snapshot().sockets)
 
 
-def settle_dual_stack(sockets: t.Iterable[Socket], bindv6only: bool) -> list[Socket]:
-    """Decide ``v6only`` where the kernel didn't tell.
+def describe(snapshot: Snapshot) -> list[dict[str, t.Any]]:
+    """Return the sockets as plain data, sorted by port, protocol and address.
 
-    An unspecified IPv6 address is taken to cover IPv4 too, unless the system's default
-    (``net.ipv6.bindv6only``) says otherwise or IPv4 has its own wildcard socket on that port:
-    the kernel refuses to bind both, unless the IPv6 one is v6only.
+    What is said of a process is said of the one that started first: the others are its workers.
     """
-    sockets = list(sockets)
-    own_ipv4 = {(s.protocol, s.port) for s in sockets if s.address == "0.0.0.0"}  # noqa: S104
-    return [
-        s
-        if s.v6only is not None
-        else replace(
-            s,
-            v6only=s.address == "::" and (bindv6only or (s.protocol, s.port) in own_ipv4),
+    rows = []
+    for sock in sorted(snapshot.sockets, key=lambda s: (s.port, s.protocol, s.address)):
+        holders = snapshot.holders.get(sock.inode, ())
+        first = min(holders, key=lambda holder: (holder.since, holder.pid), default=None)
+        rows.append(
+            {
+                "protocol": sock.protocol,
+                "family": "ipv6" if ":" in sock.address else "ipv4",
+                "address": sock.address,
+                "port": sock.port,
+                "v6only": bool(sock.v6only),
+                "pid": first and first.pid,
+                "pids": sorted(holder.pid for holder in holders),
+                "process": first and first.process,
+                "executable": first and first.executable,
+                "user": first and first.user,
+                "since": first and _utc(first.since),
+                "unit": first and first.unit,
+                "container": sock.container and sock.container.name,
+                "engine": sock.container and sock.container.engine,
+            }
         )
-        for s in sockets
-    ]
+    return rows
 
 
-def _read_bindv6only() -> bool:
-    try:
-        with open("/proc/sys/net/ipv6/bindv6only", encoding="ascii") as file:
-            return file.read().strip() == "1"
-    except OSError:
-        return False
-
-
-# --- /proc/net ---------------------------------------------------------------------------------
-
-
-def read_proc_net(root: str = "/proc/net") -> t.Iterator[Socket]:
-    """Yield the sockets that ``/proc/net`` shows.
-
-    :raises OSError: a file can't be read; those of IPv6 may be missing (IPv6 disabled).
-    """
-    for protocol in BOUND_STATE:
-        for suffix in ("", "6"):
-            try:
-                with open(os.path.join(root, protocol + suffix), encoding="ascii") as file:
-                    yield from parse_proc_net(file, protocol)
-            except FileNotFoundError:
-                if not suffix:
-                    raise
-
-
-def parse_proc_net(
-    lines: t.Iterable[str], protocol: str, byteorder: str = sys.byteorder
-) -> t.Iterator[Socket]:
-    """Yield the sockets in the lines of one file of ``/proc/net``.
-
-    :param byteorder: of the machine that wrote the lines: addresses are words in its order.
-    """
-    state = f" {BOUND_STATE[protocol]:02X} "
-    for line in lines:
-        if state not in line:
-            continue
-        fields = line.split()
-        if fields[3] != state.strip():
-            continue
-        address, port = fields[1].split(":")
-        yield Socket(
-            protocol=protocol,
-            address=_parse_hex_address(address, byteorder),
-            port=int(port, 16),
-            v6only=None if len(address) > 8 else False,  # noqa: PLR2004
-            uid=int(fields[7]),
-            inode=int(fields[9]),
-        )
-
-
-def _parse_hex_address(text: str, byteorder: str) -> str:
-    raw = bytes.fromhex(text)
-    if byteorder == "little":
-        raw = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
-    return _address_text(raw)
-
-
-def _address_text(raw: bytes) -> str:
-    address = ipaddress.ip_address(raw)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        return f"::ffff:{address.ipv4_mapped}"
-    return str(address)
-
-
-# --- netlink -----------------------------------------------------------------------------------
-
-
-def read_netlink() -> t.Iterator[Socket]:
-    """Yield the sockets that ``SOCK_DIAG`` reports.
-
-    :raises OSError: the interface is missing or refused.
-    """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as link:
-        link.settimeout(5)
-        for protocol, number in (("tcp", socket.IPPROTO_TCP), ("udp", socket.IPPROTO_UDP)):
-            for family in (socket.AF_INET, socket.AF_INET6):
-                request = INET_DIAG_REQ.pack(family, number, 0, 1 << BOUND_STATE[protocol])
-                for payload in _dump(link, request):
-                    yield parse_diag(payload, protocol)
-
-
-def _dump(link: socket.socket, request: bytes) -> t.Iterator[bytes]:
-    flags = NLM_F_REQUEST | NLM_F_DUMP
-    header = NLMSGHDR.pack(NLMSGHDR.size + len(request), SOCK_DIAG_BY_FAMILY, flags, 0, 0)
-    link.send(header + request)
-    while True:
-        data = link.recv(1 << 18)
-        while len(data) >= NLMSGHDR.size:
-            length, kind, _flags, _sequence, _pid = NLMSGHDR.unpack_from(data)
-            payload = data[NLMSGHDR.size : length]
-            if kind == NLMSG_DONE:
-                return
-            if kind == NLMSG_ERROR:
-                number = -struct.unpack_from("=i", payload)[0]
-                raise OSError(number, os.strerror(number))
-            yield payload
-            data = data[(length + 3) & ~3 :]
-
-
-def parse_diag(payload: bytes, protocol: str) -> Socket:
-    """Return the socket that one ``inet_diag_msg`` with its attributes describes."""
-    family, _state, port, address, uid, inode = INET_DIAG_MSG.unpack_from(payload)
-    is_ipv4 = family == socket.AF_INET
-    v6only: t.Optional[bool] = False if is_ipv4 else None
-    offset = INET_DIAG_MSG.size
-    while offset + NLATTR.size <= len(payload):
-        length, kind = NLATTR.unpack_from(payload, offset)
-        if length < NLATTR.size:
-            break
-        if kind == INET_DIAG_SKV6ONLY:
-            v6only = payload[offset + NLATTR.size] != 0
-        offset += (length + 3) & ~3
-    return Socket(
-        protocol=protocol,
-        address=_address_text(address[:4] if is_ipv4 else address),
-        port=int.from_bytes(port, "big"),
-        v6only=v6only,
-        uid=uid,
-        inode=inode,
-    )
-
-
-# --- processes ---------------------------------------------------------------------------------
-
-
-def find_holders(
-    inodes: t.Collection[int], root: str = "/proc"
-) -> tuple[dict[int, tuple[Holder, ...]], bool]:
-    """Return the processes that hold each of these sockets, and whether all could be looked at.
-
-    Processes that end meanwhile are left out.
-    """
-    if not inodes:
-        return {}, True
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    pids: dict[int, list[int]] = {}
-    is_complete = True
-    for pid in sorted(int(name) for name in os.listdir(root) if name.isdigit()):
-        try:
-            opened = _open_sockets(f"{root}/{pid}/fd", wanted)
-        except PermissionError:
-            is_complete = False
-            continue
-        for inode in opened:
-            pids.setdefault(inode, []).append(pid)
-    boot = _boot_time(root) if pids else 0.0
-    unique_pids = {pid for found in pids.values() for pid in found}
-    known = {pid: _read_process(root, pid, boot) for pid in unique_pids}
-    holders = {
-        inode: tuple(holder for pid in pids.get(inode, ()) if (holder := known[pid]))
-        for inode in inodes
-    }
-    return holders, is_complete
-
-
-def _open_sockets(directory: str, wanted: t.Mapping[str, int]) -> set[int]:
-    found: set[int] = set()
-    try:
-        names = os.listdir(directory)
-    except (FileNotFoundError, ProcessLookupError):
-        return found
-    for name in names:
-        try:
-            target = os.readlink(f"{directory}/{name}")
-        except OSError:
-            continue
-        if target in wanted:
-            found.add(wanted[target])
-    return found
-
-
-def _read_process(root: str, pid: int, boot: float) -> t.Optional[Holder]:
-    directory = f"{root}/{pid}"
-    try:
-        stat = _read(f"{directory}/stat")
-        status = _read(f"{directory}/status")
-        cgroup = _read(f"{directory}/cgroup")
-    except OSError:
-        return None
-    process, ticks = parse_stat(stat)
-    return Holder(
-        pid=pid,
-        process=process,
-        executable=_read_executable(directory),
-        user=user_name(parse_effective_uid(status)),
-        unit=parse_unit(cgroup),
-        since=boot + ticks / os.sysconf("SC_CLK_TCK"),
-    )
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
-
-
-def _read_executable(directory: str) -> t.Optional[str]:
-    try:
-        target = os.readlink(f"{directory}/exe")
-    except OSError:
-        return None
-    return printable(os.path.basename(target.removesuffix(" (deleted)")))
-
-
-def _boot_time(root: str) -> float:
-    for line in _read(f"{root}/stat").splitlines():
-        if line.startswith("btime "):
-            return float(line.split()[1])
-    return 0.0
-
-
-def parse_stat(text: str) -> tuple[str, int]:
-    """Return name and start (clock ticks since boot) from ``/proc/<pid>/stat``."""
-    start, end = text.index("("), text.rindex(")")
-    return printable(text[start + 1 : end]), int(text[end + 1 :].split()[19])
-
-
-def parse_effective_uid(text: str) -> int:
-    """Return the effective uid from ``/proc/<pid>/status``."""
-    for line in text.splitlines():
-        if line.startswith("Uid:"):
-            return int(line.split()[2])
-    raise ValueError("no Uid line in the status of a process")
-
-
-def parse_unit(text: str) -> t.Optional[str]:
-    """Return the systemd unit from ``/proc/<pid>/cgroup``.
-
-    That is the innermost service or scope of systemd's own hierarchy (``name=systemd`` of
-    cgroup v1 and hybrid systems) or of the unified one.
-    """
-    paths = {}
-    for line in text.splitlines():
-        number, controllers, path = line.split(":", 2)
-        if controllers == "name=systemd" or (number == "0" and not controllers):
-            paths[controllers] = path
-    for controllers in ("name=systemd", ""):
-        units = UNIT.findall(paths.get(controllers, ""))
-        if units:
-            return str(units[-1])
-    return None
-
-
-def user_name(uid: int) -> str:
-    """Return the name of a uid, or the number where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def printable(text: str) -> str:
-    """Return text that is safe to print: a process may put control characters into its name."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+def _utc(seconds: float) -> t.Optional[str]:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds else None

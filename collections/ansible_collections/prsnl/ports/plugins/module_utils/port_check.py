@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 
 from ansible_collections.prsnl.ports.plugins.module_utils.judge import (
     Endpoint,
+    Lease,
     brief_holders,
     describe_holders,
     is_owner,
+    lease_of,
     listed,
     overlaps,
     unique,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import Snapshot, Socket
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import Snapshot, Socket
 
 
 @dataclass
@@ -30,6 +32,8 @@ class Check:
     sockets: list[Socket] = field(default_factory=list)
     # Services whose daemons hold the port.
     others: list[str] = field(default_factory=list)
+    # Leases under which strangers hold it, expired ones too.
+    leases: list[Lease] = field(default_factory=list)
     held_by: str = ""
     conflict: t.Optional[str] = None
     warning: t.Optional[str] = None
@@ -66,25 +70,38 @@ def check_families(
 
 
 def check_plan(
-    endpoints: t.Sequence[Endpoint], snapshot: Snapshot, *, host: str, registry: str, now: float
+    endpoints: t.Sequence[Endpoint],
+    snapshot: Snapshot,
+    *,
+    host: str,
+    registry: str,
+    now: float,
+    leases: t.Sequence[Lease] = (),
 ) -> list[Check]:
     """Judge each endpoint of a plan before its host is changed.
 
     A port that another service of the plan still holds is no conflict where that service has to
     move in the same run: it holds less than the plan gives it. Two services that wait for each
-    other's ports are a conflict: neither could start first.
+    other's ports are a conflict: neither could start first. A lease keeps its holder on a port that
+    nobody has to have now, alternative or reserved; a service that has to start there is in the way
+    of it.
 
     :param registry: the file that messages send the reader to.
     """
-    checks = [_classify(endpoint, endpoints, snapshot) for endpoint in endpoints]
+    checks = [_classify(endpoint, endpoints, snapshot, leases) for endpoint in endpoints]
     moving = _moving_services(checks)
     for check in checks:
         _explain(check, moving, snapshot, host=host, registry=registry, now=now)
     return checks
 
 
-def _classify(endpoint: Endpoint, endpoints: t.Sequence[Endpoint], snapshot: Snapshot) -> Check:
-    """Find out who is on the port: free, ours, other-service, unknown or foreign."""
+def _classify(
+    endpoint: Endpoint,
+    endpoints: t.Sequence[Endpoint],
+    snapshot: Snapshot,
+    leases: t.Sequence[Lease],
+) -> Check:
+    """Find out who is on the port: free, ours, leased, other-service, unknown or foreign."""
     is_silent = endpoint.expect == "silent"
     sockets = [
         sock
@@ -94,7 +111,7 @@ def _classify(endpoint: Endpoint, endpoints: t.Sequence[Endpoint], snapshot: Sna
     ]
     check = Check(endpoint, "free", sockets)
     check.held_by = brief_holders(snapshot, sockets) if sockets else ""
-    rank = ("free", "ours", "other-service", "unknown", "foreign")
+    rank = ("free", "ours", "leased", "other-service", "unknown", "foreign")
     for sock in sockets:
         found = "foreign"
         services = unique(
@@ -109,6 +126,11 @@ def _classify(endpoint: Endpoint, endpoints: t.Sequence[Endpoint], snapshot: Sna
         elif services:
             found = "other-service"
             check.others = unique([*check.others, services[0]])
+        else:
+            lease = lease_of(sock, leases, snapshot)
+            if lease:
+                check.leases.append(lease)
+                found = "foreign" if lease.expired else "leased"
         check.verdict = max(check.verdict, found, key=rank.index)
     return check
 
@@ -149,6 +171,10 @@ def _explain(
         state = f"wanted by {endpoint.id} is held"
         remedy = f"Stop it, or move the service in {registry}."
     held = f"{host}: {endpoint.label} {state} on {where} by {who}"
+    if check.leases:
+        held += f"; it {listed(unique(map(str, check.leases)))}"
+    if check.verdict == "leased" and endpoint.status in ("alternative", "reserved"):
+        return
     if check.verdict == "other-service":
         names = listed(check.others)
         if set(check.others) <= moving:
@@ -162,6 +188,8 @@ def _explain(
         )
     elif check.verdict == "unknown":
         check.conflict = f"{held}. {snapshot.obstacle}"
+    elif check.verdict == "leased":
+        check.conflict = f"{held}. End the lease and stop it, or move the service in {registry}."
     else:
         check.conflict = f"{held}. {remedy}"
     if is_silent:

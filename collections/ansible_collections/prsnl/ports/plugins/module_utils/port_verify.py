@@ -11,33 +11,38 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from ansible_collections.prsnl.ports.plugins.module_utils.configuration import Judgement
 from ansible_collections.prsnl.ports.plugins.module_utils.judge import (
     Endpoint,
+    Lease,
     brief_holders,
     covers,
     describe_holders,
     is_allowed,
     is_owner,
+    lease_of,
     listed,
     overlaps,
     owner_faults,
     unique,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
-    Snapshot,
-    Socket,
-    endpoint_text,
-    take_snapshot,
-)
+from ansible_collections.prsnl.ports.plugins.module_utils.listeners import take_snapshot
 from ansible_collections.prsnl.ports.plugins.module_utils.probes import (
     PROBES,
     ProbeError,
     run_probe,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
+    Snapshot,
+    Socket,
+    endpoint_text,
+)
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 4.0
 PROBE_TIMEOUT = 5.0
+# Ports that nobody has to have now.
+LEASABLE = ("alternative", "reserved")
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 Target = tuple[str, str, int]
@@ -53,6 +58,10 @@ class Verification:
     owner: str
     bound_by: str
     messages: list[str] = field(default_factory=list)
+    # What its configuration was rendered for; empty where nothing was rendered.
+    configured: str = ""
+    # Its owner's sockets on ports that aren't in the plan, if it isn't bound.
+    elsewhere: list[Socket] = field(default_factory=list)
     # Whether waiting may help: nothing of it is a stranger's.
     may_heal: bool = True
 
@@ -70,6 +79,7 @@ class Verification:
     def as_dict(self) -> dict[str, t.Any]:
         """Plain data, ready for JSON."""
         endpoint = self.endpoint
+        live = unique(map(str, self.sockets or self.elsewhere))
         wanted = [endpoint_text(address, endpoint.port) for address in endpoint.listen]
         return {
             "id": endpoint.id,
@@ -79,6 +89,9 @@ class Verification:
             "protocol": endpoint.protocol,
             "listen": list(endpoint.listen),
             "address": ", ".join(unique(map(str, self.sockets)) or wanted) or str(endpoint.port),
+            "registered": ", ".join(wanted) if endpoint.expect == "bound" else endpoint.status,
+            "configured": self.configured,
+            "live": ", ".join(live),
             "owner": self.owner,
             "bound_by": self.bound_by,
             "verdict": self.verdict,
@@ -88,9 +101,17 @@ class Verification:
 
 
 def verify_plan(
-    endpoints: t.Sequence[Endpoint], snapshot: Snapshot, *, registry: str, now: float
+    endpoints: t.Sequence[Endpoint],
+    snapshot: Snapshot,
+    *,
+    registry: str,
+    now: float,
+    leases: t.Sequence[Lease] = (),
 ) -> list[Verification]:
-    """Judge each endpoint of a plan by its sockets after its service was started."""
+    """Judge each endpoint of a plan by its sockets after its service was started.
+
+    Whoever holds an alternative or reserved port under a lease may stay there.
+    """
     results = []
     for endpoint in endpoints:
         sockets = _attributed(endpoint, endpoints, snapshot)
@@ -102,7 +123,9 @@ def verify_plan(
             owner="" if is_silent else str(endpoint.owner),
             bound_by=brief_holders(snapshot, sockets) if sockets else "",
         )
-        if is_silent:
+        if sockets and endpoint.status in LEASABLE and _all_leased(sockets, leases, snapshot):
+            result.verdict = "leased"
+        elif is_silent:
             _verify_silent(result, snapshot, registry, now)
         elif sockets:
             _verify_owner(result, snapshot, now)
@@ -113,6 +136,11 @@ def verify_plan(
             _explain_unbound(result, endpoints, snapshot, now)
         results.append(result)
     return results
+
+
+def _all_leased(sockets: t.Iterable[Socket], leases: t.Sequence[Lease], snapshot: Snapshot) -> bool:
+    found = [lease_of(sock, leases, snapshot) for sock in sockets]
+    return all(lease is not None and not lease.expired for lease in found)
 
 
 def _attributed(
@@ -184,7 +212,7 @@ def _explain_unbound(
     addresses = listed([endpoint_text(address, endpoint.port) for address in endpoint.listen])
     text = f"nothing listens on {addresses}."
     planned = {other.key for other in endpoints if other.expect != "silent"}
-    elsewhere = [
+    result.elsewhere = elsewhere = [
         sock
         for sock in snapshot.sockets
         if (sock.protocol, sock.port) not in planned and is_owner(endpoint.owner, snapshot, sock)
@@ -209,27 +237,106 @@ def _unit_hint(endpoint: Endpoint) -> str:
 
 
 def verify_host(
-    endpoints: t.Sequence[Endpoint], timeout: float, *, registry: str
-) -> list[Verification]:
+    endpoints: t.Sequence[Endpoint],
+    timeout: float,
+    *,
+    registry: str,
+    settle: float = 0,
+    leases: t.Sequence[Lease] = (),
+) -> tuple[list[Verification], Snapshot]:
     """Compare this host's sockets with its plan until they agree or nothing more can heal.
 
     :param timeout: seconds to wait at most, to which a last round of probes may add
-        C(PROBE_TIMEOUT) seconds.
+        C(PROBE_TIMEOUT) seconds, and ``settle`` its own.
     :param registry: the file that messages send the reader to.
+    :param settle: seconds for which a process has to live: one that is younger is looked at again
+        when it is that old.
+    :return: the results and the snapshot that they were made of.
     :raises OSError: the sockets can't be read.
     """
     deadline = time.monotonic() + timeout
     pause = FIRST_PAUSE
     answered: set[Target] = set()
+
+    def look() -> tuple[list[Verification], Snapshot]:
+        snapshot = take_snapshot()
+        now = time.time()
+        results = verify_plan(endpoints, snapshot, registry=registry, now=now, leases=leases)
+        return results, snapshot
+
     while True:
-        results = verify_plan(endpoints, take_snapshot(), registry=registry, now=time.time())
+        results, snapshot = look()
         _probe_all(results, answered)
         left = deadline - time.monotonic()
         if left <= 0 or not any(not result.ok and result.may_heal for result in results):
             break
         time.sleep(min(pause, left))
         pause = min(pause * 2, LONGEST_PAUSE)
-    return results
+    youngest = max(
+        (_start(result, snapshot) for result in results if _has_to_live(result)), default=0
+    )
+    left = settle - (time.time() - youngest)
+    if not 0 < left <= settle:
+        return results, snapshot
+    time.sleep(left)
+    later, later_snapshot = look()
+    return _settled(results, snapshot, later, later_snapshot, settle), later_snapshot
+
+
+def _has_to_live(result: Verification) -> bool:
+    return result.ok and result.endpoint.expect == "bound"
+
+
+def _start(result: Verification, snapshot: Snapshot) -> float:
+    """Return when the holder of an endpoint started: the first one, as workers come and go."""
+    return max(
+        (
+            min(holder.since for holder in holders)
+            for sock in result.sockets
+            if (holders := snapshot.holders.get(sock.inode))
+        ),
+        default=0,
+    )
+
+
+def _settled(
+    results: t.Sequence[Verification],
+    before: Snapshot,
+    later: t.Sequence[Verification],
+    after: Snapshot,
+    settle: float,
+) -> list[Verification]:
+    """Return the results, with the later ones of endpoints that have changed hands or gone."""
+    final = []
+    for old, new in zip(results, later):  # noqa: B905
+        pids = _pids(old, before)
+        if not _has_to_live(old) or not pids or (new.ok and pids & _pids(new, after)):
+            final.append(old)
+            continue
+        was = listed(unique(describe_holders(before, sock, time.time()) for sock in old.sockets))
+        now = f"{new.bound_by} holds it now." if new.sockets else "Nobody holds it now."
+        messages, new.messages = new.messages, []
+        new.add(
+            "not stable",
+            f"{was} ended within {settle:g} s of its start. {now}" + _unit_hint(new.endpoint),
+        )
+        new.messages += messages if new.sockets else []
+        final.append(new)
+    return final
+
+
+def _pids(result: Verification, snapshot: Snapshot) -> set[int]:
+    return {
+        holder.pid for sock in result.sockets for holder in snapshot.holders.get(sock.inode, ())
+    }
+
+
+def apply_configuration(results: t.Sequence[Verification], judgement: Judgement) -> None:
+    """Add what is wrong with the rendered configuration to the results."""
+    for result in results:
+        result.configured = judgement.rendered.get(result.endpoint.id, "")
+        for message in judgement.faults.get(result.endpoint.id, ()):
+            result.add("wrong configuration", message)
 
 
 def _probe_all(results: t.Sequence[Verification], answered: set[Target]) -> None:
@@ -281,11 +388,10 @@ def _probe(target: Target) -> str:
     return ""
 
 
-def fault_report(host: str, results: t.Sequence[Verification]) -> str:
-    """Return one text with everything that differs from the plan; empty if nothing does."""
-    faults = [
+def fault_report(host: str, results: t.Sequence[Verification]) -> list[str]:
+    """Return a line for everything that differs from the plan."""
+    return [
         f"{host}: {result.endpoint.id} ({result.endpoint.label}): {message}"
         for result in results
         for message in result.messages
     ]
-    return "\n".join(faults)

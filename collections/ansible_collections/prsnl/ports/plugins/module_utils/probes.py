@@ -14,7 +14,7 @@ import time
 import typing as t
 from contextlib import suppress
 
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import printable
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import printable
 
 STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? \d{3}")
 # https://www.postgresql.org/docs/16/protocol-message-formats.html

@@ -25,10 +25,17 @@ description:
     Give one of them a free port, run, and then give it its final one.
   - Retired and reserved ports have to be free. One that a service of this plan holds because it
     hasn't moved yet is no conflict; M(prsnl.ports.port_verify) proves afterwards that it is gone.
+  - A port that a lease gives to its holder for a time is no conflict while nobody has to have it
+    now. It is one for a service that has to start there. A lease that has ended counts no more.
+  - Ports that a container engine publishes are held, with or without a socket, by the container.
+  - Warns, once for each host, of ports that an outgoing connection may take first because they lie
+    in the kernel's ephemeral range, of those that macOS uses itself, and of those below 1024 whose
+    owner isn't root and whose unit doesn't give it the capability.
   - An endpoint that would listen on IPv6 on a host without an IPv6 address is a conflict too.
   - Nothing is stopped, killed or moved.
 extends_documentation_fragment:
   - prsnl.ports.plan
+  - prsnl.ports.leases
 attributes:
   check_mode:
     details:
@@ -72,6 +79,7 @@ results:
         - V(free), nothing is bound there.
         - V(ours), the service itself holds it.
         - V(other-service), another service of this plan holds it.
+        - V(leased), someone holds it under a lease.
         - V(foreign), someone else does.
         - V(retired-in-use), it has to be silent and isn't.
         - V(unknown), the holder can't be seen without root's rights.
@@ -102,14 +110,35 @@ conflicts:
 """
 
 import time
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.judge import read_plan
+from ansible_collections.prsnl.ports.plugins.module_utils.judge import (
+    read_leases,
+    read_plan,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.limits import (
+    port_warnings,
+    privileged,
+    read_limits,
+    units_with_capability,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.listeners import take_snapshot
 from ansible_collections.prsnl.ports.plugins.module_utils.port_check import (
+    Check,
     check_families,
     check_plan,
 )
+
+
+def warnings_of(checks: t.Sequence[Check], host: str, registry: str) -> list[str]:
+    """Return what to warn of, for ports that nobody has proved to be usable."""
+    limits = read_limits()
+    # A service that has its port has proved that it can.
+    absent = [check.endpoint for check in checks if check.verdict != "ours"]
+    units = {e.owner.unit for e in privileged(absent, limits) if e.owner.unit}
+    capable = units_with_capability(units) if units else set()
+    return port_warnings(absent, limits, capable, host=host, registry=registry)
 
 
 def main() -> None:
@@ -117,12 +146,14 @@ def main() -> None:
         argument_spec={
             "plan": {"type": "dict"},
             "registry": {"type": "str"},
+            "leases": {"type": "list", "elements": "dict"},
         },
         supports_check_mode=True,
     )
     plan = module.params["plan"]
     try:
         endpoints = read_plan(plan)
+        leases = read_leases(module.params["leases"])
         snapshot = take_snapshot({endpoint.key for endpoint in endpoints})
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
@@ -132,7 +163,10 @@ def main() -> None:
         host=plan["host"],
         registry=module.params["registry"],
         now=time.time(),
+        leases=leases,
     )
+    for warning in warnings_of(checks, plan["host"], module.params["registry"]):
+        module.warn(warning)
     for check in checks:
         if check.warning:
             module.warn(check.warning)

@@ -20,11 +20,17 @@ description:
     one of them runs as the expected user (a master and its workers differ), and all belong to the
     expected unit. Names are compared with the kernel's name of the process, which has 15 bytes, and
     with the name of its program.
+  - What was rendered on the host for the services is compared as well. A configuration that was
+    rendered for another port or address than the plan has, that was edited by hand since, that is
+    missing, or that a run was cut off before it took effect, is a fault of its endpoint.
+  - Lists the listeners that the registry doesn't know, except the one of the connection over which
+    the host is managed, those under a lease, and O(allowed_listeners).
   - Waits for daemons that are still starting, with growing pauses, as long as something may change
     by itself. A socket that a stranger holds won't.
   - The table of P(prsnl.ports.port_report#callback) shows the result of the last run.
 extends_documentation_fragment:
   - prsnl.ports.plan
+  - prsnl.ports.leases
 attributes:
   check_mode:
     details:
@@ -37,7 +43,69 @@ options:
       - A last round of probes may add 5 seconds.
     type: int
     default: 30
+  settle:
+    description:
+      - For how many seconds a daemon has to live. One that is younger is looked at again when it is
+        that old, and has to be the same one. Older ones cost no time.
+      - Not in check mode.
+    type: int
+    default: 6
+  configuration:
+    description: Whether the rendered configuration is compared as well.
+    type: bool
+    default: true
+  unregistered:
+    description:
+      - What to do about listeners that the registry doesn't know. V(report) warns, V(fail) fails.
+    type: str
+    choices: [ignore, report, fail]
+    default: report
+  allowed_listeners:
+    description:
+      - Listeners that need no entry in the registry. All that is given of an entry has to fit.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      reason:
+        description: Why they are as they should be.
+        type: str
+        required: true
+      process:
+        description: Possible names of the process.
+        type: list
+        elements: str
+        default: []
+      user:
+        description: The user that the process runs as.
+        type: str
+      protocol:
+        description: The protocol.
+        type: str
+        choices: [tcp, udp]
+      ports:
+        description: The ports.
+        type: list
+        elements: int
+        default: []
+      loopback:
+        description: Only on loopback addresses.
+        type: bool
+        default: false
+      ephemeral:
+        description: Only on ports that the kernel gives to whoever asks for any.
+        type: bool
+        default: false
+  view:
+    description:
+      - Which table P(prsnl.ports.port_report#callback) shows, the one of the owners or the one of
+        registry, configuration and live sockets side by side.
+    type: str
+    choices: [owners, drift]
+    default: owners
 notes:
+  - A file that was edited after its daemon's processes started is called unread. A daemon that was
+    told to read it without starting a process can't be told from one that wasn't.
   - Probes connect to the host's own addresses only, to the loopback address where an endpoint
     listens on all.
   - The probe of PostgreSQL sends a start message for a role C(port_verify), which needn't exist. A
@@ -96,6 +164,15 @@ results:
         none is wanted.
       type: str
       sample: 0.0.0.0:4711, [::]:4711
+    registered:
+      description: Where it has to be bound; its status where it hasn't to be.
+      type: str
+    configured:
+      description: Where its configuration binds it; empty where none was rendered.
+      type: str
+    live:
+      description: The sockets that its owner has, on its port or, failing that, on others.
+      type: str
     owner:
       description: The expected owner.
       type: str
@@ -106,9 +183,9 @@ results:
       sample: nginx (root, www-data)
     verdict:
       description:
-        - V(ok), V(silent) or V(not expected, not bound), where all is well.
-        - V(not bound), V(wrong owner), V(owner not visible), V(wrong address), V(no answer) or
-          V(must be silent), where it isn't.
+        - V(ok), V(silent), V(leased) or V(not expected, not bound), where all is well.
+        - V(not bound), V(wrong owner), V(owner not visible), V(wrong address), V(no answer),
+          V(must be silent), V(not stable) or V(wrong configuration), where it isn't.
       type: str
     ok:
       description: Whether reality equals the plan.
@@ -117,14 +194,75 @@ results:
       description: What differs, and what to do.
       type: list
       elements: str
+unregistered:
+  description: The listeners that the registry doesn't know; empty with O(unregistered=ignore).
+  returned: when the sockets could be read
+  type: list
+  elements: dict
+  contains:
+    port:
+      description: The port.
+      type: int
+    protocol:
+      description: V(tcp) or V(udp).
+      type: str
+    address:
+      description: The sockets.
+      type: str
+    held_by:
+      description: Processes and users that hold them.
+      type: str
+    message:
+      description: Who holds them since when, and what to do.
+      type: str
+configuration:
+  description: What is wrong with rendered configuration that belongs to no endpoint of the plan.
+  returned: when the sockets could be read
+  type: list
+  elements: str
+view:
+  description: The table that O(view) asked for.
+  returned: when the sockets could be read
+  type: str
+faults:
+  description: Everything that differs, as it fails with.
+  returned: when the sockets could be read
+  type: list
+  elements: str
 """
 
+import time
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.judge import read_plan
+from ansible_collections.prsnl.ports.plugins.module_utils.configuration import (
+    judge_configurations,
+    read_configurations,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.connection import read_connection
+from ansible_collections.prsnl.ports.plugins.module_utils.judge import (
+    read_leases,
+    read_plan,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.limits import read_limits
 from ansible_collections.prsnl.ports.plugins.module_utils.port_verify import (
+    apply_configuration,
     fault_report,
     verify_host,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.unregistered import (
+    Allowed,
+    find_unregistered,
+)
+
+ALLOWED = {
+    "reason": {"type": "str", "required": True},
+    "process": {"type": "list", "elements": "str", "default": []},
+    "user": {"type": "str"},
+    "protocol": {"type": "str", "choices": ["tcp", "udp"]},
+    "ports": {"type": "list", "elements": "int", "default": []},
+    "loopback": {"type": "bool", "default": False},
+    "ephemeral": {"type": "bool", "default": False},
+}
 
 
 def main() -> None:
@@ -132,23 +270,77 @@ def main() -> None:
         argument_spec={
             "plan": {"type": "dict"},
             "registry": {"type": "str"},
+            "leases": {"type": "list", "elements": "dict"},
             "timeout": {"type": "int", "default": 30},
+            "settle": {"type": "int", "default": 6},
+            "configuration": {"type": "bool", "default": True},
+            "unregistered": {
+                "type": "str",
+                "choices": ["ignore", "report", "fail"],
+                "default": "report",
+            },
+            "allowed_listeners": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": ALLOWED,
+            },
+            "view": {"type": "str", "choices": ["owners", "drift"], "default": "owners"},
         },
         supports_check_mode=True,
     )
-    plan = module.params["plan"]
-    timeout = 0 if module.check_mode else module.params["timeout"]
+    params = module.params
+    plan, registry, policy = params["plan"], params["registry"], params["unregistered"]
     try:
         endpoints = read_plan(plan)
-        results = verify_host(endpoints, timeout, registry=module.params["registry"])
+        leases = read_leases(params["leases"])
+        results, snapshot = verify_host(
+            endpoints,
+            0 if module.check_mode else params["timeout"],
+            registry=registry,
+            settle=0 if module.check_mode else params["settle"],
+            leases=leases,
+        )
+        configurations = read_configurations() if params["configuration"] else []
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
-    report = fault_report(plan["host"], results)
-    result = {"changed": False, "results": [found.as_dict() for found in results]}
-    if report and not module.check_mode:
-        module.fail_json(msg=report, **result)
-    if report:
-        module.warn(f"Not enforced in check mode. {report}")
+    judgement = judge_configurations(configurations, endpoints, snapshot)
+    apply_configuration(results, judgement)
+    strangers = []
+    if policy != "ignore":
+        strangers = find_unregistered(
+            endpoints,
+            snapshot,
+            allowed=[
+                Allowed(**{**entry, "process": tuple(entry["process"])})
+                for entry in params["allowed_listeners"]
+            ],
+            leases=leases,
+            connection=read_connection(),
+            limits=read_limits(),
+            known=[sock for result in results for sock in result.elsewhere],
+            registry=registry,
+            now=time.time(),
+        )
+    host = plan["host"]
+    unregistered = [f"{host}: {found.message}" for found in strangers]
+    faults = [*fault_report(host, results), *(f"{host}: {text}" for text in judgement.others)]
+    if policy == "fail":
+        faults += unregistered
+    elif unregistered:
+        module.warn("\n".join(unregistered))
+    result = {
+        "changed": False,
+        "results": [found.as_dict() for found in results],
+        "unregistered": [found.as_dict() for found in strangers],
+        "configuration": list(judgement.others),
+        "faults": faults,
+        "view": params["view"],
+    }
+    if faults and not module.check_mode:
+        module.fail_json(msg="\n".join(faults), **result)
+    if faults:
+        module.warn("Not enforced in check mode. " + "\n".join(faults))
     module.exit_json(**result)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import typing as t
 
 from ansible.errors import AnsibleError
@@ -16,7 +17,7 @@ try:
     from ansible._internal._datatag._tags import Origin
 except ImportError:
     Origin = None
-from ansible_collections.prsnl.ports.plugins.plugin_utils import addresses, registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils import addresses, leases, registry
 from ansible_collections.prsnl.ports.plugins.plugin_utils.faults import RegistryError, found, listed
 from ansible_collections.prsnl.ports.plugins.plugin_utils.model import Endpoint, Registry
 from ansible_collections.prsnl.ports.plugins.plugin_utils.plan import (
@@ -109,6 +110,17 @@ def host_plan(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     try:
         return compute_plan(known, topology(task_vars), task_vars["inventory_hostname"]).as_dict()
     except PlanError as error:
+        raise AnsibleError(str(error)) from None
+
+
+def host_leases(task_vars: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """The leases of the task's host as plain data; raises AnsibleError if they have faults."""
+    host = task_vars["inventory_hostname"]
+    groups = {name for name, hosts in task_vars["groups"].items() if host in hosts}
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    try:
+        return leases.host_leases(current_registry().file, host, groups, today)
+    except RegistryError as error:
         raise AnsibleError(str(error)) from None
 
 

@@ -14,6 +14,8 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils import controller, fau
 class PlanAction(ActionBase):  # type: ignore[misc]
     """Runs the module of the same name, in one remote execution, with the host's plan."""
 
+    needs_leases = False
+
     def run(
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
@@ -29,6 +31,8 @@ class PlanAction(ActionBase):  # type: ignore[misc]
             arguments["plan"] = controller.host_plan(variables)
         if "registry" not in arguments:
             arguments["registry"] = faults.shown(controller.current_registry().file)
+        if self.needs_leases and "leases" not in arguments:
+            arguments["leases"] = controller.host_leases(variables)
         return arguments
 
     def run_module(

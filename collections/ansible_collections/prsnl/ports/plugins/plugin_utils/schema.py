@@ -144,3 +144,9 @@ def _pattern(validator: t.Any, regex: str, data: t.Any, schema: _Schema) -> t.It
 def ports_schema() -> Schema:
     """The schema of registry/ports.yml."""
     return Schema("ports.schema.json")
+
+
+@functools.cache
+def leases_schema() -> Schema:
+    """The schema of registry/leases.yml."""
+    return Schema("leases.schema.json")

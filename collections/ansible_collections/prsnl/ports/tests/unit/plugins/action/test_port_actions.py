@@ -39,7 +39,7 @@ PLAY = [
                 "prsnl.ports.port_check": None,
                 "ignore_errors": True,
             },
-            {"name": "Verify", "prsnl.ports.port_verify": {"timeout": 1}},
+            {"name": "Verify", "prsnl.ports.port_verify": {"timeout": 1, "unregistered": "ignore"}},
         ],
     }
 ]

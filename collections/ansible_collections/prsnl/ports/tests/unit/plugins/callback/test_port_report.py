@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing as t
 
@@ -22,6 +23,9 @@ GOOD = {
     "protocol": "tcp",
     "listen": ["0.0.0.0"],
     "address": "0.0.0.0:80",
+    "registered": "0.0.0.0:80",
+    "configured": "",
+    "live": "0.0.0.0:80",
     "owner": "nginx (root)",
     "bound_by": "nginx (root, www-data)",
     "verdict": "ok",
@@ -34,6 +38,9 @@ BAD = GOOD | {
     "endpoint": "udp",
     "protocol": "udp",
     "address": "0.0.0.0:53",
+    "registered": "0.0.0.0:53",
+    "configured": "127.0.0.1:53",
+    "live": "",
     "bound_by": "",
     "verdict": "not bound",
     "ok": False,
@@ -73,11 +80,13 @@ def result(
     action: str = "prsnl.ports.port_verify",
     loop: t.Any = None,
     check_mode: bool = False,
+    **more: t.Any,
 ) -> t.Any:
+    found = {"results": rows, "faults": [], "unregistered": [], "configuration": []} | more
     return types.SimpleNamespace(
         host=types.SimpleNamespace(get_name=lambda: host),
         task=types.SimpleNamespace(action=action, loop=loop, check_mode=check_mode),
-        result={"results": rows} if rows is not None else {"msg": "no such module"},
+        result=found if rows is not None else {"msg": "no such module"},
     )
 
 
@@ -126,15 +135,50 @@ def test_check_mode_is_told(callback: t.Any, screen: Screen) -> None:
     assert screen.lines[0][0] == "PORTS OF app: 0 of 1 as planned (check mode)"
 
 
+STRANGER = {
+    "port": 8123,
+    "protocol": "udp",
+    "address": "0.0.0.0:8123",
+    "held_by": "node (ada)",
+    "message": "8123/udp is not registered.",
+}
+
+
+def test_strangers_are_told_below_the_table(callback: t.Any, screen: Screen) -> None:
+    callback.v2_runner_on_ok(result([GOOD], unregistered=[STRANGER], configuration=["Odd."]))
+    callback.v2_playbook_on_stats(None)
+    assert screen.lines[0] == ("PORTS OF app: 1 of 1 as planned, 1 not registered", None)
+    assert screen.lines[3:] == [
+        ("Odd.", C.COLOR_ERROR),
+        ("8123/udp is not registered.", C.COLOR_WARN),
+    ]
+
+
+def test_drift_is_shown_side_by_side(callback: t.Any, screen: Screen) -> None:
+    callback.v2_runner_on_ok(result([GOOD, BAD], unregistered=[STRANGER], view="drift"))
+    callback.v2_playbook_on_stats(None)
+    assert [re.split(" {2,}", line) for line, _color in screen.lines[1:5]] == [
+        ["SERVICE", "ENDPOINT", "REGISTRY", "CONFIGURATION", "LIVE", "VERDICT"],
+        ["nginx", "http", "0.0.0.0:80", "-", "0.0.0.0:80", "ok"],
+        ["dns", "udp", "0.0.0.0:53/udp", "127.0.0.1:53", "-", "not bound"],
+        ["-", "-", "-", "-", "0.0.0.0:8123/udp node (ada)", "not registered"],
+    ]
+
+
+def test_a_host_without_endpoints_may_have_strangers(callback: t.Any, screen: Screen) -> None:
+    callback.v2_runner_on_ok(result([], unregistered=[STRANGER]))
+    callback.v2_playbook_on_stats(None)
+    assert screen.lines[0] == ("PORTS OF app: 0 of 0 as planned, 1 not registered", None)
+
+
 @pytest.mark.parametrize(
     "other",
     [
         result([GOOD], action="prsnl.ports.port_check"),
         result([{"results": [GOOD]}], loop=[1]),
         result(None),
-        result([]),
     ],
-    ids=["another module", "a loop", "no result", "no endpoints"],
+    ids=["another module", "a loop", "no result"],
 )
 def test_what_is_no_verification_prints_nothing(
     callback: t.Any, screen: Screen, other: t.Any

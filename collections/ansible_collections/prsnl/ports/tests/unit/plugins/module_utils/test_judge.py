@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils import judge
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import Holder, Socket
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import Holder, Socket
 from hypothesis import given
 from hypothesis import strategies as st
 from worlds import ADA, NOW, World, daemon

@@ -9,15 +9,22 @@ import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils import judge, port_check
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import BECOME
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import BECOME, Container
 from hypothesis import given
 from hypothesis import strategies as st
 from worlds import ADA, NOW, WILD, World, daemon, endpoint
 
 
-def check(world: World, *endpoints: judge.Endpoint) -> dict[str, port_check.Check]:
+def check(
+    world: World, *endpoints: judge.Endpoint, leases: t.Sequence[judge.Lease] = ()
+) -> dict[str, port_check.Check]:
     found = port_check.check_plan(
-        endpoints, world.snapshot, host="app", registry="registry/ports.yml", now=NOW
+        endpoints,
+        world.snapshot,
+        host="app",
+        registry="registry/ports.yml",
+        now=NOW,
+        leases=leases,
     )
     return {one.endpoint.id: one for one in found}
 
@@ -174,6 +181,77 @@ def test_a_retired_port_held_by_a_service_that_moves_is_a_warning() -> None:
     checks = check(World().hold_all(9090, "b"), *plan)
     assert not conflicts(checks)
     assert checks["old.http"].warning
+
+
+def lease(port: int, *, expired: bool = False) -> judge.Lease:
+    (result,) = judge.read_leases(
+        [
+            {
+                "port": port,
+                "protocol": "tcp",
+                "owner": {"process": ["node"], "user": "ada", "unit": None},
+                "reason": "Load test",
+                "expires": "2026-12-01",
+                "expired": expired,
+                "where": "registry/leases.yml:4",
+            }
+        ]
+    )
+    return result
+
+
+def test_a_lease_keeps_its_holder_where_nobody_has_to_start() -> None:
+    plan = endpoint("web.alt", 3002, expect="optional", listen=["127.0.0.1"])
+    checks = check(World().hold(3002, ADA), plan, leases=[lease(3002)])
+    assert (checks["web.alt"].verdict, checks["web.alt"].conflict) == ("leased", None)
+
+
+def test_a_lease_is_in_the_way_of_a_service_that_has_to_start() -> None:
+    checks = check(World().hold(3003, ADA), endpoint("web.http", 3003), leases=[lease(3003)])
+    assert checks["web.http"].verdict == "leased"
+    assert checks["web.http"].conflict == (
+        "app: 3003/tcp wanted by web.http is held on 0.0.0.0 by node (pid 812, user ada, since"
+        " 09:14, unit user@1000.service); it is leased until 2026-12-01 for: Load test"
+        " (registry/leases.yml:4). End the lease and stop it, or move the service in"
+        " registry/ports.yml."
+    )
+
+
+def test_a_lease_does_not_reopen_a_retired_port() -> None:
+    plan = endpoint("web.old", 79, expect="silent")
+    checks = check(World().hold(79, ADA), plan, leases=[lease(79)])
+    assert checks["web.old"].verdict == "retired-in-use"
+    assert checks["web.old"].conflict
+
+
+def test_a_lease_that_has_ended_counts_no_more_and_is_named() -> None:
+    plan = endpoint("web.alt", 3002, expect="optional")
+    checks = check(World().hold(3002, ADA), plan, leases=[lease(3002, expired=True)])
+    assert checks["web.alt"].verdict == "foreign"
+    assert "; it was leased until 2026-12-01 for: Load test (registry/leases.yml:4). Stop it" in (
+        checks["web.alt"].conflict or ""
+    )
+
+
+def test_a_lease_is_for_its_holder_only() -> None:
+    stranger = daemon("bun", 5, user="ada")
+    plan = endpoint("web.alt", 3002, expect="optional")
+    assert conflicts(check(World().hold(3002, stranger), plan, leases=[lease(3002)]))
+    assert conflicts(check(World().hold(3002, ADA), plan, leases=[lease(3001)]))
+
+
+def test_a_published_port_is_held_by_its_container() -> None:
+    world = World().hold(80, container=Container("docker", "web"))
+    checks = check(world, endpoint("nginx.http", 80))
+    assert checks["nginx.http"].conflict == (
+        "app: 80/tcp wanted by nginx.http is held on 0.0.0.0 by docker container web, which its"
+        " engine publishes there. Stop it, or move the service in registry/ports.yml."
+    )
+
+
+def test_what_is_no_lease_is_refused() -> None:
+    with pytest.raises(ValueError, match="leases: not leases as the action passes them"):
+        judge.read_leases([{"port": 1}])
 
 
 def test_ipv6_has_to_exist_where_the_plan_uses_it() -> None:

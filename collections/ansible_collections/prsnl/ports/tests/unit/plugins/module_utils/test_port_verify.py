@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils import judge, port_verify, probes
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
     BECOME,
     Holder,
     Snapshot,
@@ -36,6 +36,9 @@ def test_all_is_well() -> None:
         "protocol": "tcp",
         "listen": ["0.0.0.0", "::"],
         "address": "0.0.0.0:80, [::]:80",
+        "registered": "0.0.0.0:80, [::]:80",
+        "configured": "",
+        "live": "0.0.0.0:80, [::]:80",
         "owner": "nginx (nginx)",
         "bound_by": "nginx (nginx, www-data)",
         "verdict": "ok",
@@ -222,6 +225,23 @@ def test_the_other_endpoint_of_a_daemon_is_not_taken_for_its_new_port() -> None:
     assert "instead" not in result.messages[0]
 
 
+def test_a_lease_counts_on_ports_that_nobody_has_to_have() -> None:
+    lease = judge.Lease(79, "tcp", judge.Owner(("node",), "ada", None), "Test", "d", False, "l:4")
+    ended = judge.Lease(**{**vars(lease), "expired": True})
+    optional = endpoint("web.alt", 79, expect="optional")
+    retired = endpoint("web.old", 79, expect="silent")
+    for wanted, leases, verdict in (
+        (optional, [lease], "leased"),
+        (optional, [ended], "wrong owner"),
+        (optional, [], "wrong owner"),
+        (retired, [lease], "must be silent"),
+    ):
+        (result,) = port_verify.verify_plan(
+            [wanted], World().hold(79, ADA).snapshot, registry="r", now=NOW, leases=leases
+        )
+        assert (result.verdict, result.ok) == (verdict, verdict == "leased")
+
+
 # --- waiting -----------------------------------------------------------------------------------
 
 PLAN = {
@@ -252,9 +272,13 @@ class Host:
         self.starts_at = 1000.0
         self.answers_at = 1000.0
         self.process = "web"
+        self.since = 0.0
+        self.dies_at = 9000.0
+        self.restarts = False
         self.looks: list[float] = []
         self.asked: list[tuple[str, str, int]] = []
         monkeypatch.setattr(port_verify.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(port_verify.time, "time", lambda: self.now)
         monkeypatch.setattr(port_verify.time, "sleep", self._sleep)
         monkeypatch.setattr(port_verify, "take_snapshot", self._snapshot)
         monkeypatch.setattr(port_verify, "run_probe", self._probe)
@@ -264,8 +288,10 @@ class Host:
 
     def _snapshot(self) -> Snapshot:
         self.looks.append(self.now - 1000)
-        sockets = STARTED if self.now >= self.starts_at else ()
-        holder = Holder(7, self.process, None, "web", "web.service", 0)
+        is_up = self.starts_at <= self.now < self.dies_at or self.restarts
+        sockets = STARTED if is_up else ()
+        pid = 8 if self.now >= self.dies_at else 7
+        holder = Holder(pid, self.process, None, "web", "web.service", self.since)
         return Snapshot(sockets, {1: (holder,), 2: (holder,)}, None, True)
 
     def _probe(self, probe: str, address: str, port: int, timeout: float) -> None:
@@ -274,8 +300,8 @@ class Host:
             raise probes.ProbeError("no answer")
 
     def verify(self, timeout: float = 30) -> port_verify.Verification:
-        (result,) = port_verify.verify_host(
-            judge.read_plan(PLAN), timeout, registry="registry/ports.yml"
+        (result,), _snapshot = port_verify.verify_host(
+            judge.read_plan(PLAN), timeout, registry="registry/ports.yml", settle=6
         )
         return result
 
@@ -310,7 +336,9 @@ def test_a_daemon_that_answers_late_is_waited_for(host: Host) -> None:
 def test_who_has_answered_is_not_asked_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = PLAN["endpoints"][0] | {"id": "web.https", "port": 443}
     monkeypatch.setitem(PLAN, "endpoints", [*PLAN["endpoints"], missing])
-    results = port_verify.verify_host(judge.read_plan(PLAN), 5, registry="registry/ports.yml")
+    results, _snapshot = port_verify.verify_host(
+        judge.read_plan(PLAN), 5, registry="registry/ports.yml"
+    )
     assert [result.verdict for result in results] == ["ok", "not bound"]
     assert len(host.looks) > 2
     assert sorted(host.asked) == [("http", "127.0.0.1", 80), ("http", "::1", 80)]
@@ -352,13 +380,50 @@ def test_what_has_no_probe_is_not_asked(
     assert host.asked == []
 
 
+def test_a_young_daemon_is_looked_at_again_when_it_has_settled(host: Host) -> None:
+    host.since = 998
+    assert host.verify().ok
+    assert host.looks == [0, 4]
+
+
+def test_an_old_daemon_is_not_waited_for(host: Host) -> None:
+    host.since = 994
+    assert host.verify().ok
+    assert host.looks == [0]
+
+
+def test_a_daemon_that_dies_soon_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge, "format_start", lambda _start, _now: "09:14")
+    host.since, host.dies_at = 1000, 1005
+    result = host.verify()
+    assert result.verdict == "not stable"
+    assert result.messages == [
+        "web (pid 7, user web, since 09:14, unit web.service) ended within 6 s of its start. Nobody"
+        " holds it now. See its state and log: systemctl status web.service"
+    ]
+
+
+def test_who_need_not_be_there_may_go(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    optional = PLAN["endpoints"][0] | {"status": "alternative", "expect": "optional"}
+    monkeypatch.setitem(PLAN, "endpoints", [optional])
+    host.since, host.dies_at = 1000, 1005
+    assert host.verify().ok
+    assert host.looks == [0]
+
+
+def test_a_daemon_that_was_started_again_is_named(host: Host) -> None:
+    host.since, host.dies_at, host.restarts = 1000, 1005, True
+    result = host.verify()
+    assert result.verdict == "not stable"
+    assert "ended within 6 s of its start. web (web) holds it now." in result.messages[0]
+
+
 def test_the_report_has_a_line_for_each_difference(host: Host) -> None:
     host.starts_at = 2000
-    assert port_verify.fault_report("app", [host.verify(timeout=0)] * 2) == (
-        "app: web.http (80/tcp): nothing listens on 0.0.0.0:80 and [::]:80. See its state and log:"
-        " systemctl status web.service\n"
+    line = (
         "app: web.http (80/tcp): nothing listens on 0.0.0.0:80 and [::]:80. See its state and log:"
         " systemctl status web.service"
     )
+    assert port_verify.fault_report("app", [host.verify(timeout=0)] * 2) == [line, line]
     host.starts_at = 0
-    assert port_verify.fault_report("app", [host.verify(timeout=0)]) == ""
+    assert port_verify.fault_report("app", [host.verify(timeout=0)]) == []

@@ -10,7 +10,8 @@ import time
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils import judge
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
+    Container,
     Holder,
     Snapshot,
     Socket,
@@ -80,10 +81,12 @@ class World:
         on: str = "0.0.0.0",
         protocol: str = "tcp",
         v6only: bool = False,
+        container: Container | None = None,
     ) -> World:
         """Add a socket; a holder that is a text is the daemon of the service with that name."""
-        inode = next(self._numbers)
-        self._sockets.append(Socket(protocol, on, port, v6only, 1000, inode))
+        # What an engine publishes by rewriting addresses has no socket.
+        inode = 0 if container and not holders else next(self._numbers)
+        self._sockets.append(Socket(protocol, on, port, v6only, 1000, inode, container))
         self._holders[inode] = tuple(
             daemon(holder, next(self._numbers)) if isinstance(holder, str) else holder
             for holder in holders

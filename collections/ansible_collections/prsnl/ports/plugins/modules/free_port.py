@@ -1,0 +1,171 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: free_port
+short_description: Stop whoever holds a port, on purpose
+version_added: 0.2.0
+description:
+  - Frees a port by stopping its holder. It needs the port and the name of whom you mean, and
+    refuses when somebody else holds it.
+  - Refuses to stop the first process, sshd, the connection that Ansible works over, and a service
+    of the host's plan, whatever port that holds.
+  - A container is stopped by its engine, a systemd service by systemd if its main process is the
+    holder. Any other process gets the signal TERM and is waited for; KILL only if you ask for it.
+  - Afterwards the port has to be free. If something starts the holder again, that is an error.
+options:
+  port:
+    description: The port.
+    type: int
+    required: true
+  protocol:
+    description: The protocol.
+    type: str
+    choices: [tcp, udp]
+    default: tcp
+  owner:
+    description:
+      - Who is meant, by the name of the process, its program, its systemd unit or its container.
+      - Every process that has the port has to be known by this name.
+    type: str
+    required: true
+  timeout:
+    description: How long processes have to end after TERM, in seconds.
+    type: int
+    default: 10
+  kill:
+    description: Whether processes that don't end in that time are killed.
+    type: bool
+    default: false
+  plan:
+    description:
+      - The plan of the host, as M(prsnl.ports.registry_info) returns it.
+      - By default it is computed on the controller, from the registry and the play's variables.
+    type: dict
+  registry:
+    description:
+      - The registry's file, as messages are to name it.
+      - By default the file that P(prsnl.ports.registry#vars) has loaded.
+    type: str
+attributes:
+  check_mode:
+    description: Can run in check mode and predict its result without changing the host.
+    support: full
+    details:
+      - Refuses in check mode as well, because the change would be refused.
+  diff_mode:
+    description: Returns what was changed, or would be, in diff mode.
+    support: full
+  idempotent:
+    description: A second run with the same arguments changes nothing.
+    support: full
+    details:
+      - A port that is free already is no error.
+  platform:
+    description: The systems it works on.
+    platforms: linux, macos
+    support: full
+    details:
+      - The macOS part has not run on a Mac yet.
+notes:
+  - One remote execution.
+requirements:
+  - python >= 3.9 on the host, its standard library only
+author:
+  - PRSNL Ports contributors (@prsnl)
+seealso:
+  - module: prsnl.ports.port_check
+  - module: prsnl.ports.listening_ports_info
+"""
+
+EXAMPLES = r"""
+- name: Stop the stray development server
+  prsnl.ports.free_port:
+    port: 20080
+    owner: node
+  become: true
+
+- name: Stop a container, or say what would be done
+  prsnl.ports.free_port:
+    port: 20080
+    owner: shop-old
+  become: true
+  check_mode: true
+"""
+
+RETURN = r"""
+method:
+  description: What was done, or would be in check mode; empty if the port was free.
+  returned: success
+  type: str
+  sample: stop unit stray.service
+held_by:
+  description: Who held the port; empty if nobody did.
+  returned: success
+  type: str
+  sample: held on 0.0.0.0 by node (pid 812, user ada, since 09:14, unit stray.service)
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.prsnl.ports.plugins.module_utils.connection import read_connection
+from ansible_collections.prsnl.ports.plugins.module_utils.free_port import (
+    RefusedError,
+    choose_way,
+    find_holding,
+    refuse,
+    stop,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.judge import read_plan
+from ansible_collections.prsnl.ports.plugins.module_utils.listeners import take_snapshot
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "port": {"type": "int", "required": True},
+            "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+            "owner": {"type": "str", "required": True},
+            "timeout": {"type": "int", "default": 10},
+            "kill": {"type": "bool", "default": False},
+            "plan": {"type": "dict"},
+            "registry": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    host = params["plan"]["host"]
+    try:
+        endpoints = read_plan(params["plan"])
+        snapshot = take_snapshot({(params["protocol"], params["port"])})
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=str(error))
+    holding = find_holding(params["port"], params["protocol"], snapshot, time.time())
+    if holding is None:
+        module.exit_json(changed=False, method="", held_by="")
+        return
+    connection = read_connection()
+    try:
+        refuse(holding, params["owner"], snapshot, endpoints, connection)
+        way = choose_way(holding, connection)
+        method = way.text
+        if not module.check_mode:
+            method = stop(holding, way, timeout=params["timeout"], kill=params["kill"])
+    except RefusedError as error:
+        module.fail_json(msg=f"{host}: {holding.label} is {holding.who}. {error}")
+    module.exit_json(
+        changed=True,
+        method=method,
+        held_by=holding.who,
+        diff={"before": f"{holding.label} {holding.who}\n", "after": f"{holding.label} free\n"},
+    )
+
+
+if __name__ == "__main__":
+    main()

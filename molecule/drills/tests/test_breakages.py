@@ -1,0 +1,276 @@
+"""Reality is broken in ten ways; verify.yml and drift.yml name each one.
+
+Costs two rounds, each of them one verify.yml, one drift.yml and a few commands on each host, and a
+last drift.yml that finds nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import on, plans, play, port_of, wait_for
+
+EXPORTER = "prometheus-node-exporter"
+METRICS, WEB, SQL = map(port_of, ("node_exporter.http", "prometheus.http", "postgresql.sql"))
+RETIRED = port_of("postgresql.intel")
+STRAY = 8123
+SERVE = "systemd-run --quiet --uid=nobody --unit"
+HTTP = "/usr/bin/python3 -m http.server --bind 0.0.0.0"
+HELD = r"\(pid \d+, user {user}, since \d\d:\d\d, unit {unit}\)"
+
+
+@dataclass(frozen=True)
+class Break:
+    """What is broken, how, and what has to be said of it: verdict and message.
+
+    `endpoint` is empty for a listener that isn't registered.
+    """
+
+    host: str
+    endpoint: str
+    do: str
+    undo: str
+    verdict: str
+    message: str
+
+
+def written(path: str, *lines: str) -> str:
+    """Commands that write a file."""
+    return "\n".join((f"mkdir -p {Path(path).parent}; cat > {path} <<'END'", *lines, "END\n"))
+
+
+def override(unit: str, *lines: str) -> str:
+    """Commands that change a unit by a drop-in of its own, and start it again."""
+    file = f"/run/systemd/system/{unit}.service.d/zz-drill.conf"
+    return written(file, "[Service]", *lines) + again(unit)
+
+
+def restored(unit: str) -> str:
+    """Commands that take the drop-in away."""
+    return f"rm -r /run/systemd/system/{unit}.service.d; {again(unit)}"
+
+
+def again(unit: str) -> str:
+    return f"systemctl daemon-reload; systemctl reset-failed {unit}; systemctl restart {unit}"
+
+
+def edited(file: str, command: str) -> str:
+    return f"cp -p {file} /run/{Path(file).name}; {command} {file}"
+
+
+def put_back(file: str) -> str:
+    return f"mv /run/{Path(file).name} {file}"
+
+
+# A program that has the right name, accepts connections and says something else than HTTP.
+BABBLER = "/usr/local/bin/node_exporter"
+BABBLE = f"""
+import socket
+server = socket.create_server(("", {METRICS}), family=socket.AF_INET6, dualstack_ipv6=True)
+while True:
+    connection, _address = server.accept()
+    connection.send(b"What?")
+    connection.close()
+"""
+
+ROUNDS = {
+    "first": {
+        "stopped": Break(
+            "app",
+            "nginx.http",
+            "systemctl stop nginx",
+            "systemctl start nginx",
+            "not bound",
+            r"nothing listens on 0\.0\.0\.0:80 and \[::\]:80\. See its state and log: systemctl"
+            r" status nginx\.service",
+        ),
+        "wrong user": Break(
+            "app",
+            "node_exporter.http",
+            override(EXPORTER, "User=nobody"),
+            restored(EXPORTER),
+            "wrong owner",
+            rf"\S+:{METRICS} is held by prometheus-node \(pid \d+, user nobody, .*\): the user is"
+            r" nobody, expected prometheus\.",
+        ),
+        "moved to another port": Break(
+            "ops",
+            "prometheus.http",
+            edited("/etc/default/prometheus", f"sed -i s/:{WEB}/:{WEB + 1}/")
+            + "; systemctl restart prometheus",
+            put_back("/etc/default/prometheus") + "; systemctl restart prometheus",
+            "not bound",
+            rf"nothing listens on 127\.0\.0\.1:{WEB}\. prometheus \(pid \d+, .*\) listens on"
+            rf" 127\.0\.0\.1:{WEB + 1} instead: restart it",
+        ),
+        "replaced by another program": Break(
+            "data",
+            "node_exporter.http",
+            f"systemctl stop {EXPORTER}; {SERVE}=drill-other {HTTP} {METRICS}",
+            f"systemctl stop drill-other; systemctl start {EXPORTER}",
+            "wrong owner",
+            rf"0\.0\.0\.0:{METRICS} is held by python3 "
+            + HELD.format(user="nobody", unit=r"drill-other\.service")
+            + r": the process is python3, expected prometheus-node-exporter or node_exporter;"
+            r" the user is nobody, expected prometheus; the unit is drill-other\.service, expected"
+            rf" {EXPORTER}\.service\.",
+        ),
+        "retired port reopened": Break(
+            "data",
+            "postgresql.intel",
+            f"{SERVE}=drill-retired {HTTP} {RETIRED}",
+            "systemctl stop drill-retired",
+            "must be silent",
+            rf"it is retired, but 0\.0\.0\.0:{RETIRED} is held by python3 "
+            + HELD.format(user="nobody", unit=r"drill-retired\.service")
+            + r"\. Stop it, or allocate the port in registry/ports\.yml\.",
+        ),
+        "unregistered": Break(
+            "data",
+            "",
+            f"{SERVE}=drill-stray {HTTP} {STRAY}",
+            "systemctl stop drill-stray",
+            "not registered",
+            rf"{STRAY}/tcp is not registered, but held on 0\.0\.0\.0 by python3 "
+            + HELD.format(user="nobody", unit=r"drill-stray\.service")
+            + r"\. Stop it, register it in registry/ports\.yml, or allow it with a reason\.",
+        ),
+    },
+    "second": {
+        "dies after 5 s": Break(
+            "app",
+            "node_exporter.http",
+            override(EXPORTER, "Restart=always", "RestartSec=0", "RuntimeMaxSec=5"),
+            restored(EXPORTER),
+            "not stable",
+            r"prometheus-node \(pid \d+, user prometheus, .*\) ended within 12 s of its start\.",
+        ),
+        "edited and not restarted": Break(
+            "ops",
+            "prometheus.http",
+            edited("/etc/prometheus/prometheus.yml", "echo '# by hand' >>"),
+            put_back("/etc/prometheus/prometheus.yml"),
+            "wrong configuration",
+            r"/etc/prometheus/prometheus\.yml was edited by hand since it was rendered, and the"
+            r" running daemon has not read it\. Put the change into the role's variables",
+        ),
+        "rebound to all addresses": Break(
+            "ops",
+            "node_exporter.http",
+            override(
+                EXPORTER,
+                "ExecStart=",
+                f"ExecStart=/usr/bin/{EXPORTER} --web.listen-address=0.0.0.0:{METRICS}",
+            ),
+            restored(EXPORTER),
+            "wrong address",
+            rf"(0\.0\.0\.0|\[::\]):{METRICS} is open, allowed is 127\.0\.0\.0/8 or ::1/128 only\.",
+        ),
+        "answers, but not its protocol": Break(
+            "data",
+            "node_exporter.http",
+            f"install /usr/bin/python3 {BABBLER}\n"
+            + written("/usr/local/lib/drill.py", BABBLE)
+            + override(EXPORTER, "ExecStart=", f"ExecStart={BABBLER} /usr/local/lib/drill.py"),
+            f"{restored(EXPORTER)}; rm {BABBLER} /usr/local/lib/drill.py",
+            "no answer",
+            r"no good answer to the http probe \(127\.0\.0\.1:\d+: no HTTP status line, but",
+        ),
+    },
+}
+# What is there when a round's breakages are done: emulated programs take seconds to start.
+SOCKETS = {
+    "first": [("app", METRICS), ("data", METRICS), ("data", STRAY), ("ops", WEB + 1)],
+    "second": [("data", METRICS), ("ops", METRICS)],
+}
+WAIT = ("-e", "verify_timeout=10", "-e", "verify_drift_timeout=10", "-e", "verify_settle=12")
+BREAKS = [(name, what) for name, breaks in ROUNDS.items() for what in breaks]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was reported of a round: by verify.yml, and by drift.yml and its file."""
+
+    verify: str
+    verify_code: int
+    drift: str
+    drift_code: int
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
+    """Both rounds, one after the other, and what was found in each."""
+    found = {}
+    for name, breaks in ROUNDS.items():
+        hosts = sorted({broken.host for broken in breaks.values()})
+        try:
+            for host in hosts:
+                on(host, "\n".join(b.do for b in breaks.values() if b.host == host))
+            for host, port in SOCKETS[name]:
+                wait_for(host, port)
+            file = tmp_path_factory.mktemp(name) / "drift.json"
+            # Under emulation a restart takes its time, and so does dying.
+            verify = play(*WAIT, playbook="playbooks/verify.yml")
+            drift = play(*WAIT, "-e", f"verify_drift_file={file}", playbook="playbooks/drift.yml")
+            report = json.loads(file.read_text())["hosts"]
+            found[name] = Found(verify.output, verify.code, drift.output, drift.code, report)
+        finally:
+            for host in hosts:
+                on(host, "\n".join(b.undo for b in breaks.values() if b.host == host), check=False)
+    return found
+
+
+def at(name: str, what: str) -> Break:
+    return ROUNDS[name][what]
+
+
+@pytest.mark.parametrize(("name", "what"), BREAKS, ids=[what for _name, what in BREAKS])
+def test_verify_names_it(rounds: dict[str, Found], name: str, what: str) -> None:
+    broken, found = at(name, what), rounds[name]
+    subject = rf"{re.escape(broken.endpoint)} \(\d+/tcp\): " if broken.endpoint else ""
+    assert found.verify_code != 0
+    assert re.search(rf"{broken.host}: {subject}{broken.message}", found.verify), found.verify
+
+
+@pytest.mark.parametrize(("name", "what"), BREAKS, ids=[what for _name, what in BREAKS])
+def test_drift_names_it(rounds: dict[str, Found], name: str, what: str) -> None:
+    broken, found = at(name, what), rounds[name]
+    assert found.drift_code != 0
+    host = found.report[broken.host]
+    if broken.endpoint:
+        (row,) = [row for row in host["endpoints"] if row["id"] == broken.endpoint]
+        assert row["verdict"] == broken.verdict
+        assert any(re.match(broken.message, text) for text in row["messages"]), row
+    else:
+        (row,) = host["unregistered"]
+        assert re.match(broken.message, row["message"])
+    assert re.search(rf"{broken.host}: .*{broken.message}", found.drift)
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_nothing_else_is_named(rounds: dict[str, Found], name: str) -> None:
+    broken = {(b.host, b.endpoint) for b in ROUNDS[name].values()}
+    named = {
+        (host, row["id"])
+        for host, entry in rounds[name].report.items()
+        for row in entry["endpoints"]
+        if not row["ok"]
+    }
+    # A stopped nginx has lost both of its ports.
+    assert named - broken <= {("app", "nginx.https")}
+    assert set(rounds[name].report) == set(plans())
+
+
+def test_when_all_is_restored_there_is_no_drift(rounds: dict[str, Found], tmp_path: Path) -> None:
+    file = tmp_path / "drift.json"
+    wait = "verify_drift_timeout=60"
+    run = play("-e", wait, "-e", f"verify_drift_file={file}", playbook="playbooks/drift.yml")
+    assert run.code == 0, run.output
+    assert all(entry["faults"] == [] for entry in json.loads(file.read_text())["hosts"].values())
+    assert {run.recap(host)["changed"] for host in plans()} == {0}
