@@ -1,10 +1,11 @@
 #!/bin/sh
-# Build a signed package repository for the hosts of the lab: Debian packages with everything that they need on top
-# of the base image, and PostgreSQL in PGDG's layout.
+# Build the signed package repositories for the hosts of the lab: Debian packages with everything that they need on top
+# of the base image, PostgreSQL in PGDG's layout, and stand-ins for what no package registry has.
 # usage: build.sh RELEASE ARCHITECTURE BASE SERVER CLIENT OUT PACKAGE...
 # BASE is what image/build.sh made, SERVER and CLIENT are the archives that postgresql.sh takes.
-# OUT becomes a folder with the repositories debian/ and pgdg/, their public key lab.asc, and the
-# hosts' package sources debian.sources.
+# OUT becomes a folder with the repositories debian/, pgdg/, elastic/ and grafana/, their public key lab.asc, the
+# hosts' package sources debian.sources, and what real hosts download as single files, dragonfly/ and cadvisor/, with
+# their SHA256SUMS.
 set -eu
 release=$1 architecture=$2 base=$3 server=$4 client=$5 out=$6
 shift 6
@@ -16,12 +17,14 @@ exec 9> "$out.lock"
 flock 9
 [ ! -d "$out" ] || exit 0
 rm -rf "$work"
-mkdir -p "$work/debian/pool/partial" "$work/pgdg/pool" "$work/apt/lists/partial"
+mkdir -p "$work/debian/pool" "$work/pgdg/pool" "$work/elastic/pool" "$work/grafana/pool" "$work/dragonfly" "$work/cadvisor"
 
 "$here/postgresql.sh" "$architecture" "$server" "$client" "$work/pgdg/pool"
 
 # apt resolves for the other architecture and against the base image, and downloads natively.
-cat > "$work/apt.conf" <<EOF
+apt() { # SOURCES ARGUMENT...
+    mkdir -p "$work/apt/lists/partial" "$work/debian/pool/partial"
+    cat > "$work/apt.conf" <<EOF
 APT::Architecture "$architecture";
 APT::Architectures { "$architecture"; };
 APT::Sandbox::User "root";
@@ -30,7 +33,7 @@ Dir::State::lists "$work/apt/lists";
 Dir::State::extended_states "$work/apt/extended_states";
 Dir::Cache "$work/apt";
 Dir::Cache::archives "$work/debian/pool";
-Dir::Etc::sourcelist "$base/debian.sources";
+Dir::Etc::sourcelist "$1";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
@@ -38,10 +41,47 @@ Dir::Etc::preferencesparts "/dev/null";
 #clear APT::Update::Post-Invoke-Success;
 #clear DPkg::Pre-Install-Pkgs;
 EOF
-apt-get --config-file="$work/apt.conf" --quiet=2 update
-apt-get --config-file="$work/apt.conf" --quiet=2 --assume-yes --no-install-recommends --download-only install \
-    "$@" "$work/pgdg/pool/"*.deb
-rm -rf "$work/apt" "$work/apt.conf" "$work/debian/pool/partial" "$work/debian/pool/lock"
+    shift
+    apt-get --config-file="$work/apt.conf" --quiet=2 update
+    apt-get --config-file="$work/apt.conf" --quiet=2 "$@"
+    rm -rf "$work/apt" "$work/apt.conf" "$work/debian/pool/partial" "$work/debian/pool/lock"
+}
+
+unpack() { # OUT SUITE PACKAGE...
+    # The archive of the base image, in another suite.
+    awk -v RS= -v suite="$2" '{sub(/Suites: [^\n]*/, "Suites: " suite); print; exit}' \
+        "$base/debian.sources" > "$work/suite.sources"
+    folder=$1
+    shift 2
+    mkdir -p "$folder/packages"
+    (cd "$folder/packages" && apt "$work/suite.sources" download "$@")
+    for package in "$folder/packages/"*.deb; do
+        dpkg-deb --extract "$package" "$folder"
+    done
+    rm -r "$folder/packages" "$work/suite.sources"
+}
+
+# Valkey is not in Debian 12, but in its backports.
+case $release in
+bookworm) suite=bookworm-backports ;;
+*) suite=$release ;;
+esac
+unpack "$work/engine" "$suite" valkey-tools
+unpack "$work/engine" "$release" libatomic1 libjemalloc2 liblzf1
+"$here/../standins/build.sh" dragonfly "$architecture" "$work/dragonfly/dragonfly_$architecture.deb" "$work/engine"
+# The last release of Debian that has it.
+unpack "$work/bullseye" bullseye cadvisor
+cp "$work/bullseye/usr/bin/cadvisor" "$work/cadvisor/cadvisor-$architecture"
+rm -r "$work/engine" "$work/bullseye"
+for package in elasticsearch kibana; do
+    "$here/../standins/build.sh" "$package" all "$work/elastic/pool/$package.deb"
+done
+"$here/../standins/build.sh" grafana all "$work/grafana/pool/grafana.deb"
+
+# With what all of these depend on.
+apt "$base/debian.sources" --assume-yes --no-install-recommends --download-only install "$@" \
+    "$work/pgdg/pool/"*.deb "$work/dragonfly/"*.deb "$work/elastic/pool/"*.deb "$work/grafana/pool/"*.deb
+(cd "$work" && sha256sum dragonfly/* cadvisor/* > SHA256SUMS)
 
 # The secret half of the key lives only as long as this script: nobody can sign for this repository later.
 GNUPGHOME=$(mktemp -d)
@@ -64,6 +104,8 @@ publish() { # FOLDER SUITE
 }
 publish debian "$release"
 publish pgdg "$release-pgdg"
+publish elastic stable
+publish grafana stable
 cat > "$work/debian.sources" <<EOF
 Types: deb
 URIs: file:/srv/lab-mirror/debian
