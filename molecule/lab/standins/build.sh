@@ -23,7 +23,7 @@ if [ -n "$engine" ]; then
 fi
 version=$(sed -n 's/^VERSION.*"\(.*\)"$/\1/p' "$here/standin/$package.py")
 chmod -R u=rwX,go=rX "$work"
-find "$work" -path '*/bin/*' -type f -exec chmod 0755 {} +
+find "$work" -path '*bin/*' -type f -exec chmod 0755 {} +
 [ -z "$engine" ] || chmod 0755 "$work/usr/lib/$package/$package"
 sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" \
     -e "s/@SIZE@/$(du --summarize --block-size=1024 "$work" | cut -f1)/" \
