@@ -274,7 +274,8 @@ def engine_config(flags: Flags, unixsocket: str) -> str:
         "tls-auth-clients": "yes" if tls and flags.text("tls_ca_cert_file") else "no",
         "protected-mode": "no",
         "unixsocket": quote(unixsocket),
-        "io-threads": str(min(threads(flags), 16)),
+        # These threads spin: they must leave a processor to the engine's main thread.
+        "io-threads": str(max(1, min(threads(flags), len(os.sched_getaffinity(0)) - 1))),
         "maxmemory": str(strict.size(flags.text("maxmemory", "0"))),
         "maxmemory-policy": "allkeys-lru" if flags.true("cache_mode") else "noeviction",
         "save": '""',

@@ -317,17 +317,15 @@ def read_datasources(directory: pathlib.Path) -> dict[str, dict[str, t.Any]]:
     """
     result: dict[str, dict[str, t.Any]] = {}
     entries = provisioned(directory, "datasources", "datasources")
-    for number, entry in enumerate(entries, 1):
+    for number, given in enumerate(entries, 1):
+        entry = {"access": "proxy", "orgId": 1, "isDefault": False, **given, "id": number}
         path = entry.pop("__path")
         for name in ("name", "type"):
             if not entry.get(name):
                 raise strict.RefusedError(f"{path}: a data source has no {name}")
-        if entry.get("access", "proxy") not in {"proxy", "direct"}:
+        if entry["access"] not in {"proxy", "direct"}:
             raise strict.RefusedError(f"{path}: access of '{entry['name']}' is proxy or direct")
-        entry = {"access": "proxy", "orgId": 1, "isDefault": False, **entry, "id": number}
-        entry.setdefault(
-            "uid", "P" + secret.hashlib.sha256(entry["name"].encode()).hexdigest()[:16]
-        )
+        entry.setdefault("uid", "P" + hashlib.sha256(entry["name"].encode()).hexdigest()[:16])
         if entry["uid"] in result:
             raise strict.RefusedError(f"{path}: uid '{entry['uid']}' is used twice")
         result[entry["uid"]] = entry
