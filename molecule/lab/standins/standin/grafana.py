@@ -150,7 +150,9 @@ class Settings:
 
     def text(self, section: str, option: str, default: str = "") -> str:
         value = self.values.get((section, option), default)
-        return re.sub(r"%\((\w+)\)s", lambda found: self.text(section, found[1], found[0]), value)
+        return re.sub(
+            r"%\((\w+)\)s", lambda found: self.values.get((section, found[1]), found[0]), value
+        )
 
     def true(self, section: str, option: str, default: bool = False) -> bool:
         """A truth value.

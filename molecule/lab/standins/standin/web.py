@@ -12,9 +12,12 @@ import json
 import socket
 import ssl
 import threading
+import traceback
 import typing as t
 import urllib.parse
 from dataclasses import dataclass, field
+
+from standin import daemon
 
 TIMEOUT: t.Final = 30  # seconds that a client may keep a connection idle
 
@@ -90,7 +93,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.headers,  # type: ignore[arg-type]  # Message finds names in any case
             self.rfile.read(length),
         )
-        response = self.server.application(request)
+        try:
+            response = self.server.application(request)
+        except Exception:
+            daemon.say(f"{self.command} {url.path}: {traceback.format_exc()}")
+            response = Response("Internal Server Error", 500)
         content, kind = response.content, response.kind
         if isinstance(content, str):
             content, kind = content.encode(), kind or "text/plain; charset=utf-8"
