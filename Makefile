@@ -34,7 +34,7 @@ lint: .venv/.test ## ruff, mypy, yamllint, ansible-lint, schema of the registry
 	scripts/sanity.sh
 
 unit: .venv/.test ## unit tests of the collection and the lab
-	$(BIN)/python -m pytest -q $(COLLECTION)/tests/unit
+	$(BIN)/python -m pytest -q $(COLLECTION)/tests/unit molecule/lab/standins/tests
 
 molecule: .venv/.test ## lab, converge, idempotence, verify, drills, destroy
 	$(BIN)/molecule test --all
