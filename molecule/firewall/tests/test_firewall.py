@@ -56,14 +56,20 @@ def allowed(source: str, target: str, family: int) -> set[int]:
 
 def matrix() -> dict[tuple[str, str, int], tuple[set[int], set[int]]]:
     """For each source, target and family: the ports that answer, and those that shall."""
-    result = {}
-    for source in SOURCES:
-        targets = [host for host in HOSTS if host != source]
-        for family in (4, 6):
-            found = scan(source, [addresses(host)[family] for host in targets], family)
-            for target, ports in zip(targets, found, strict=True):
-                result[source, target, family] = (ports, allowed(source, target, family))
-    return result
+    views = [(source, family) for source in SOURCES for family in (4, 6)]
+    targets = {source: [host for host in HOSTS if host != source] for source in SOURCES}
+
+    def look(view: tuple[str, int]) -> list[set[int]]:
+        source, family = view
+        return scan(source, [addresses(host)[family] for host in targets[source]], family)
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        answers = list(pool.map(look, views))
+    return {
+        (source, target, family): (ports, allowed(source, target, family))
+        for (source, family), found in zip(views, answers, strict=True)
+        for target, ports in zip(targets[source], found, strict=True)
+    }
 
 
 def show(result: dict[tuple[str, str, int], tuple[set[int], set[int]]]) -> str:

@@ -264,8 +264,11 @@ class Firewall:
             return []
 
     def _read_record(self) -> Record:
-        text = read_file(self._record)
-        return Record(**json.loads(text)) if text else Record()
+        try:
+            return Record(**json.loads(read_file(self._record)))
+        except (TypeError, ValueError):
+            # None yet, or unreadable: rules that nobody remembers are loaded anew.
+            return Record()
 
     @contextlib.contextmanager
     def _lock(self) -> t.Iterator[None]:

@@ -72,6 +72,7 @@ options:
   ssh_ports:
     description:
       - More ports of SSH, beside that of the connection that Ansible uses.
+      - Set it where Ansible isn't connected over SSH but people are.
     type: list
     elements: int
     default: []
@@ -290,6 +291,11 @@ def ensure(module: AnsibleModule, firewall: t.Optional[Firewall]) -> dict[str, t
     result = {**result_of(change), **facts}
     if change.loads:
         firewall.validate(change, coexist=module.params["coexist"])
+    if change.loads and not policy.ssh_ports:
+        module.warn(
+            "Ansible isn't connected over SSH, so no port of SSH is let in. Set ssh_ports to the"
+            " port of SSH if people log in to this host."
+        )
     if module.check_mode or not result["changed"]:
         return result
     window = module.params["window"] if module.params["connection"] == "ssh" else 0

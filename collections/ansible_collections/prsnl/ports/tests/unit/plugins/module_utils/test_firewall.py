@@ -272,6 +272,15 @@ def test_removing(old: Host) -> None:
     assert (again.loads, again.keeps) == (False, False)
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"other": 1}'])
+def test_without_a_readable_record_the_rules_are_loaded_anew(old: Host, text: str) -> None:
+    (old.folder / "lib" / "record").write_text(text)
+    token = old.run(OLD)
+    assert token
+    old.firewall.confirm(token)
+    assert old.settled(OLD)
+
+
 def test_nothing_is_left_of_a_confirmed_change(old: Host) -> None:
     token = old.run(NEW)
     assert token

@@ -376,7 +376,7 @@ def test_500_random_sets_are_what_the_kernels_own_tool_lists() -> None:
     seed = time.time_ns() % 1_000_000
     done = subprocess.run(
         [sys.executable, str(pathlib.Path(__file__).with_name("truth.py")), "500", str(seed)],
-        env=os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[8])},
+        env=os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[7])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,0 +1,52 @@
+"""What the development inventory makes of the registry, as rules for a Mac's packet filter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from lab import REGISTRY, ROOT
+
+sys.path.insert(0, str(ROOT / "collections"))
+
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall_pf import (
+    HEADER,
+    render,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import (
+    Policy,
+    read_openings,
+)
+
+
+def test_a_mac_that_runs_everything_opens_nothing() -> None:
+    """All consumers are on the Mac itself and talk over loopback."""
+    done = subprocess.run(
+        ["ansible", "mac", "-i", "inventories/development", "-m", "prsnl.ports.registry_info"],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "PORT_REGISTRY": str(REGISTRY),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    plan = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["mac"]["plan"]
+    assert {"frontend.dev", "postgresql.sql"} < {entry["id"] for entry in plan["endpoints"]}
+    rules = render(Policy(read_openings(plan, {}), ssh_ports=()))
+    assert rules.removeprefix(HEADER).splitlines() == [
+        "pass quick on lo0 all no state",
+        "pass out quick all flags any keep state",
+        "pass in quick inet proto icmp all icmp-type { 3, 8, 11, 12 } keep state",
+        "pass in quick inet6 proto ipv6-icmp all"
+        " icmp6-type { 1, 2, 3, 4, 128, 130, 134, 135, 136 } keep state",
+        "pass in quick inet proto udp from any port 67 to any port 68 keep state",
+        "pass in quick inet6 proto udp from fe80::/10 port 547 to any port 546 keep state",
+        "block return in quick all",
+    ]
