@@ -356,6 +356,10 @@ def test_rules_and_services_are_back_after_a_reboot() -> None:
     loaded, *started = map(int, on("data", show_times).split())
     assert len(started) == len(units)
     assert 0 < loaded < min(started)
+    for source in set(SOURCES) - {"data"}:
+        # A restarted container has another hardware address, which real hosts don't.
+        inside(source, "ip", "neigh", "flush", "all")
+        assert all(connects(source, address, SSH) for address in addresses("data").values())
     run = play("--limit", "data", playbook="playbooks/verify.yml")
     assert run.code == 0, run.output
     run = play("--limit", "data", playbook=PLAYBOOK)

@@ -381,8 +381,9 @@ def test_500_random_sets_are_what_the_kernels_own_tool_lists() -> None:
         stderr=subprocess.STDOUT,
         text=True,
         timeout=300,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stdout
     *differs, compared = done.stdout.splitlines()
     assert differs == []
     assert int(compared) > 2000

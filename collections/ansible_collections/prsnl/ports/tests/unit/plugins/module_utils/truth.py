@@ -92,13 +92,16 @@ def share(sockets: list[socket.socket], rng: random.Random) -> tuple[list[int], 
         ready, tell = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.close(keep)
-            for sock in sockets:
-                if sock not in chosen:
-                    sock.close()
-            os.write(tell, b".")
-            os.read(gate, 1)
-            os._exit(0)
+            try:
+                os.close(keep)
+                for sock in sockets:
+                    if sock not in chosen:
+                        sock.close()
+                os.write(tell, b".")
+                os.read(gate, 1)
+            finally:
+                # Nothing of what its parent does next is its own.
+                os._exit(0)
         os.close(tell)
         os.read(ready, 1)
         os.close(ready)
