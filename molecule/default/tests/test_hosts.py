@@ -130,9 +130,10 @@ def test_other_hosts_reach_what_they_may_reach(
         assert not reached
 
 
-def psql(source: str, port: int, password: str) -> str:
+def psql(source: str, port: int, password: str, database: str = "prsnl") -> str:
     """What psql prints on a lab host, errors included."""
-    target = f"host={address_of('data')} port={port} user=prsnl dbname=prsnl connect_timeout=10"
+    address = address_of("data")
+    target = f"host={address} port={port} user=prsnl dbname={database} connect_timeout=10"
     script = f"psql -XAt {shlex.quote(target)} -c 'select current_user, inet_server_port()' 2>&1"
     return on(source, f"PGPASSWORD={shlex.quote(password)} {script}", check=False).strip()
 
@@ -145,16 +146,14 @@ def test_psql_connects_from_app_by_scram() -> None:
     assert "Connection refused" in psql("app", port_of("postgresql.intel"), secret)
 
 
-def test_postgresql_refuses_a_host_that_is_no_consumer() -> None:
-    # ops has no client, so the start of the protocol's conversation is spelt out.
-    script = f"""
-import socket, struct
-body = struct.pack("!i", 3 << 16) + b"user\\0prsnl\\0database\\0prsnl\\0\\0"
-with socket.create_connection(("{address_of("data")}", {port_of("postgresql.sql")})) as connection:
-    connection.sendall(struct.pack("!i", len(body) + 4) + body)
-    print(connection.recv(4096))
-"""
-    assert "pg_hba.conf rejects connection" in on("ops", f"python3 -c {shlex.quote(script)}")
+def test_postgresql_refuses_what_is_not_declared() -> None:
+    """The firewall refuses a host that is no consumer, and pg_hba.conf a consumer elsewhere."""
+    port = port_of("postgresql.sql")
+    script = f"import socket; socket.create_connection(({address_of('data')!r}, {port}), 20)"
+    refused = on("ops", f"python3 -c {shlex.quote(script)} 2>&1", check=False)
+    assert "ConnectionRefusedError" in refused
+    secret = (STATE / "secrets" / "postgresql-prsnl.password").read_text().strip()
+    assert "pg_hba.conf rejects connection" in psql("app", port, secret, "postgres")
 
 
 def test_passwords_are_stored_as_scram_verifiers() -> None:

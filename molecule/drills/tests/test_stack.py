@@ -1,4 +1,4 @@
-"""The vendors' programs refuse a misspelt option, and keep running with what they had; alerts fire."""
+"""A misspelt option is refused and the former ones stay in use; a stopped service has its alert."""
 
 from __future__ import annotations
 
