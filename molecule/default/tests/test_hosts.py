@@ -58,8 +58,9 @@ class Seen:
 def seen(name: str) -> Seen:
     host = connect(name)
     users: dict[str, set[str]] = {}
-    for process in host.process.filter():
-        users.setdefault(process.comm, set()).add(process.user)
+    for line in host.check_output("ps -e -o user:32=,comm=").splitlines():
+        user, comm = line.split(maxsplit=1)
+        users.setdefault(comm, set()).add(user)
     list_units = "systemctl list-units --type=service --state=running --plain --no-legend"
     list_files = "systemctl list-unit-files --state=enabled,enabled-runtime --no-legend"
     return Seen(
