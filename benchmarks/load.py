@@ -1,5 +1,7 @@
 """Load on PostgreSQL and the cache as the roles set them up, beside the same with own defaults.
 
+The cache is the engine inside the lab's stand-in for DragonflyDB.
+
 Needs the lab, provisioned: `make site`. Both sides run on the host `data`, one after the other, and
 are printed with their ratio (above 1: the roles' settings are faster). Usage: load.py [seconds]
 """
@@ -7,7 +9,6 @@ are printed with their ratio (above 1: the roles' settings are faster). Usage: l
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from pathlib import Path
 
@@ -57,9 +58,10 @@ set -eu
 work=$(mktemp -d)
 trap 'kill $server; rm -rf "$work"' EXIT
 cd "$work"
-valkey-server --port 0 --unixsocket "$work/socket" >/dev/null &
+LD_LIBRARY_PATH=/usr/lib/dragonfly /usr/lib/dragonfly/dragonfly --port 0 \\
+  --unixsocket "$work/socket" >/dev/null &
 server=$!
-until [ -S "$work/socket" ]; do sleep 0.2; done
+for _ in $(seq 50); do [ -S "$work/socket" ] || sleep 0.2; done
 {CACHE} -s "$work/socket"
 """
 
@@ -88,9 +90,15 @@ def main() -> int:
             tps(on(HOST, DEFAULTS.replace("@SECONDS@", seconds))),
         )
     ]
+    on(
+        HOST,
+        "command -v redis-benchmark || apt-get -qq --no-install-recommends install redis-tools",
+    )
     password = (STATE / "secrets" / "dragonfly.password").read_text(encoding="utf-8").strip()
     port = port_of("dragonfly.redis")
-    ours = rates(on(HOST, f"REDISCLI_AUTH={shlex.quote(password)} {CACHE} -h 127.0.0.1 -p {port}"))
+    # It takes the password as an argument only; the host is disposable.
+    script = f'read -r password; {CACHE} -a "$password" -h 127.0.0.1 -p {port}'
+    ours = rates(on(HOST, script, stdin=f"{password}\n"))
     theirs = rates(on(HOST, CACHE_DEFAULTS))
     pairs += [(f"cache {name}, requests/s", ours[name], theirs[name]) for name in ours]
     print(f"{'':28}{'role':>12}{'defaults':>12}{'ratio':>8}")
