@@ -39,7 +39,6 @@ class Run(t.Protocol):
         self, command: t.Sequence[str], stdin: t.Optional[str] = None
     ) -> tuple[int, str, str]:
         """Return its exit code, its output and its errors."""
-        ...
 
 
 class DaemonError(Exception):
