@@ -35,3 +35,11 @@ systemctl mask \
     systemd-journal-flush.service systemd-remount-fs.service \
     systemd-update-utmp.service systemd-update-utmp-runlevel.service
 systemctl set-default multi-user.target
+# They ask about the same things at every reload, which is slow under emulation.
+mkdir -p /etc/systemd/system-generators
+for generator in /usr/lib/systemd/system-generators/*; do
+    case $generator in
+    *-sysv-generator) ;;
+    *) ln -sf /dev/null "/etc/systemd/system-generators/${generator##*/}" ;;
+    esac
+done
