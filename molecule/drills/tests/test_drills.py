@@ -30,7 +30,8 @@ def record(endpoint: str, status: str, to: int, was: int | None = None) -> dict[
     if was is not None:
         change["from"] = was
     return {
-        "date": "2026-11-01",
+        # The newest entry's, because dates ascend.
+        "date": registry()["history"][-1]["date"],
         "what": f"{endpoint} changed",
         "why": "A drill",
         "by": "The drills",

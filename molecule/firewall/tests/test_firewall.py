@@ -119,9 +119,9 @@ def with_services(path: Path, **ports: dict[str, Any]) -> Path:
             "endpoints": {"port": endpoint | {"status": "fixed"}},
         }
         changes.append({"endpoint": f"{name}.port", "to": endpoint["port"], "status": "fixed"})
-    data["history"].append(
-        {"date": "2026-11-01", "what": "Test", "why": "Test", "by": "Test", "changes": changes}
-    )
+    # Dates ascend.
+    entry = {"date": data["history"][-1]["date"], "changes": changes}
+    data["history"].append(entry | dict.fromkeys(("what", "why", "by"), "Test"))
     return write(data, path)
 
 
