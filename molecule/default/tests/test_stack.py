@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from lab import STATE, address_of, on, plans, port_of
+from lab import STATE, address_of, on, plans, play, port_of
 from network import inside
 
 SECRETS = STATE / "secrets"
@@ -217,10 +217,32 @@ rm /root/patterns
 """
 
 
-@pytest.mark.parametrize("host", plans())
-def test_no_secret_can_be_read_on_a_host(host: str) -> None:
+def leaked(text: str) -> list[str]:
+    """The generated secrets that a text holds, by the names of their files."""
+    return sorted(name for name in generated() if secret(name) in text)
+
+
+def generated() -> list[str]:
     names = [path.name for path in SECRETS.iterdir() if path.suffix in (".password", ".token")]
     names += [path.name for path in SECRETS.glob("*encryption.key")]
     assert "dragonfly.password" in names
-    leaked = on(host, LEAKS, stdin="".join(f"{secret(name)}\n" for name in names))
-    assert sorted(name for name in names if secret(name) in leaked) == []
+    return names
+
+
+@pytest.mark.parametrize("host", plans())
+def test_no_secret_can_be_read_on_a_host(host: str) -> None:
+    patterns = "".join(f"{secret(name)}\n" for name in generated())
+    assert leaked(on(host, LEAKS, stdin=patterns)) == []
+
+
+def test_no_secret_is_printed() -> None:
+    """Not with -vvv and --diff, when the files that hold secrets would change."""
+    changes = {
+        "backend_environment": {"DRILL": "yes"},
+        "dragonfly_cache_mode": True,
+        "kibana_settings": {"server.name": "drill"},
+    }
+    run = play("--check", "--diff", "-vvv", "-e", json.dumps(changes))
+    assert run.code == 0, run.output
+    assert run.output.count("The content is secret.") >= len(changes)
+    assert leaked(run.output) == []
