@@ -119,8 +119,8 @@ def with_services(path: Path, **ports: dict[str, Any]) -> Path:
             "endpoints": {"port": endpoint | {"status": "fixed"}},
         }
         changes.append({"endpoint": f"{name}.port", "to": endpoint["port"], "status": "fixed"})
-    # Dates ascend.
-    entry = {"date": data["history"][-1]["date"], "changes": changes}
+    # Dates ascend, and the same object twice would be written as an alias.
+    entry = {"date": str(data["history"][-1]["date"]), "changes": changes}
     data["history"].append(entry | dict.fromkeys(("what", "why", "by"), "Test"))
     return write(data, path)
 
