@@ -30,6 +30,8 @@ from ansible_collections.prsnl.ports.plugins.module_utils.manifest import (
 UNITS = "/etc/systemd/system"
 JOURNAL_LINES = 20
 PAUSE = 0.5
+# What ansible.builtin.deb822_repository needs.
+SOURCE_TOOLS = ("python3-debian",)
 
 
 class Run(t.Protocol):
@@ -195,10 +197,12 @@ def missing_parts(params: t.Mapping[str, t.Any], run: Run) -> dict[str, t.Any]:
     :raises DaemonError: the system has no dpkg.
     """
     packages = missing_packages(params["packages"], params["version"], run)
+    source = find_source(params["source"]) if params["source"] else ""
     user = params["user"]
     return {
         "packages": packages,
-        "source": find_source(params["source"]) if params["source"] else "",
+        "source": source,
+        "tools": missing_packages(SOURCE_TOOLS, "", run) if source else [],
         "downloads": [
             download["url"]
             for download in params["downloads"]
@@ -212,6 +216,7 @@ def installations(missing: t.Mapping[str, t.Any]) -> list[str]:
     """Return what is done about missing parts, for people."""
     return [
         *(["add the user"] if missing["user"] else []),
+        *(f"install {name}" for name in missing["tools"]),
         *(["add the source of packages"] if missing["source"] else []),
         *(f"download {url}" for url in missing["downloads"]),
         *(f"install {name}" for name in missing["packages"]),
