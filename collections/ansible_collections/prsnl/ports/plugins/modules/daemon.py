@@ -313,7 +313,6 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
-    Content,
     Daemon,
     DaemonError,
     File,
@@ -324,6 +323,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
     installations,
     missing_parts,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.files import Content
 
 HEADER = "# Written by Ansible. Changes made here are lost."
 
