@@ -50,7 +50,8 @@ if [ "$(ask "select $stale")" = t ]; then
 fi
 
 unit_changed=false
-if [ -n "$(find "/etc/systemd/system/$unit.d" -newer "$pid" -name '*.conf' 2>/dev/null)" ]; then unit_changed=true; fi
+# The program's own date is that of its package.
+if [ -n "$(find "/etc/systemd/system/$unit.d" "$programs/postgres" -cnewer "$pid" -type f 2>/dev/null)" ]; then unit_changed=true; fi
 
 ask "
   select json_build_object(
@@ -66,4 +67,9 @@ ask "
       union all
       select name, 'the command line' from pg_settings
        where source = 'command line' and name in (select name from pg_file_settings where sourcefile = '$settings')) _),
+    'monitors', (select coalesce(json_agg(r.rolname), '[]')
+      from pg_auth_members m join pg_roles r on r.oid = m.member
+      where m.roleid = 'pg_monitor'::regrole and r.rolcanlogin
+        and not (r.rolsuper or r.rolcreatedb or r.rolcreaterole or r.rolreplication or r.rolbypassrls)),
+    'databases', (select json_object_agg(datname, pg_get_userbyid(datdba)) from pg_database),
     'included', exists (select from pg_file_settings where sourcefile = '$settings'))"

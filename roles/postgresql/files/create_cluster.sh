@@ -26,5 +26,7 @@ trap 'exit 1' HUP INT TERM
 : >"$unfinished"
 pg_createcluster --port "$port" --locale "$locale" --encoding UTF8 --pgoption add_include_dir=conf.d \
   "$version" "$cluster" -- --data-checksums
+# The role's settings have it.
+pg_conftool "$version" "$cluster" remove port
 sync --file-system "$data"
 rm -f -- "$unfinished"

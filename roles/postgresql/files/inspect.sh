@@ -1,7 +1,7 @@
 # What the host has already, as JSON; files that this role replaces, in base64.
-# Arguments: package, version, cluster, unit, sources file, default data directory, settings file, pg_hba.conf, key of the source.
+# Arguments: version, cluster, unit, default data directory, settings file, pg_hba.conf.
 set -eu
-package=$1 version=$2 cluster=$3 unit=$4 source=$5 data=$6 settings=$7 hba=$8 key=$9
+version=$1 cluster=$2 unit=$3 data=$4 settings=$5 hba=$6
 config=/etc/postgresql/$version/$cluster/postgresql.conf
 
 text() { if [ -e "$1" ]; then base64 --wrap 0 "$1"; fi; }
@@ -25,8 +25,7 @@ if [ -e "$config" ]; then
   fi
 fi
 
-printf '{"installed": %s, "source": "%s", "key": "%s", "cluster": %s, "unfinished": %s, "data": "%s", "main_port": %s, "port": %s, "enabled": %s, "memory_mb": %s, "former": {"%s": "%s", "%s": "%s"}}\n' \
-  "$(truth [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null || :)" = installed ])" \
-  "$(text "$source")" "$(sha256sum "$key" 2>/dev/null | cut -d ' ' -f 1)" "$(truth [ -e "$config" ])" "$(truth [ -e "/var/lib/postgresql/.$version-$cluster.unfinished" ])" \
+printf '{"cluster": %s, "unfinished": %s, "data": "%s", "main_port": %s, "port": %s, "enabled": %s, "memory_mb": %s, "former": {"%s": "%s", "%s": "%s"}}\n' \
+  "$(truth [ -e "$config" ])" "$(truth [ -e "/var/lib/postgresql/.$version-$cluster.unfinished" ])" \
   "$data" "$main_port" "$port" "$(truth [ -e "/etc/systemd/system/multi-user.target.wants/$unit" ])" $((bytes / 1048576)) \
   "$settings" "$(text "$settings")" "$hba" "$(text "$hba")"

@@ -23,6 +23,7 @@ Execute = t.Callable[[str, dict[str, t.Any]], None]
 display = Display()
 # Where a host keeps what it has downloaded to install it.
 CACHE = "/var/cache/prsnl-ports"
+APT = {"install_recommends": False, "policy_rc_d": 101}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -47,7 +48,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 self._install(arguments, missing, variables)
             except AnsibleActionFail as failure:
                 return {**result, "failed": True, "changed": False, "msg": str(failure)}
-            found = self._execute("prsnl.ports.daemon", {**arguments, "fresh": True}, variables)
+            if arguments.get("unit"):
+                found = self._execute("prsnl.ports.daemon", {**arguments, "fresh": True}, variables)
             if not found.get("failed"):
                 actions = [*installations(missing), *found.get("actions", [])]
                 found |= {"changed": True, "missing": missing, "actions": actions}
@@ -61,14 +63,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     ) -> None:
         """Install what is missing, without starting a daemon; raises AnsibleActionFail."""
         host = variables["inventory_hostname"]
-        unit = arguments["unit"]
-        display.display(f"{host}: installing {listed([unit, *missing['packages']], 'and')}")
+        unit = arguments.get("unit")
+        parts = [*([unit] if unit else []), *missing["packages"]]
+        purpose = f"what {unit} needs" if unit else listed(parts, "and")
+        display.display(f"{host}: installing {listed(parts, 'and')}")
 
         def execute(module: str, options: dict[str, t.Any]) -> None:
             done = self._execute(module, options, variables)
             if done.get("failed"):
                 raise AnsibleActionFail(
-                    f"{host}: could not install what {unit} needs: {module}: {done.get('msg')}."
+                    f"{host}: could not install {purpose}: {module}: {done.get('msg')}."
                     " Nothing was configured or started"
                 )
 
@@ -77,6 +81,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             user |= {"home": "/nonexistent", "shell": "/usr/sbin/nologin"}
             execute("ansible.builtin.user", user)
         try:
+            if missing["tools"]:
+                _install_packages({"name": missing["tools"]}, execute)
             if missing["source"]:
                 _add_source(arguments["source"], execute)
             debs = [
@@ -85,12 +91,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 if download["url"] in missing["downloads"]
                 and (path := _download(download, execute))
             ]
+            update = {"update_cache": bool(missing["source"])}
             for deb in debs:
-                options = {"deb": deb, "install_recommends": False, "policy_rc_d": 101}
-                execute("ansible.builtin.apt", options)
-            if missing["packages"] and not debs:
+                execute("ansible.builtin.apt", APT | update | {"deb": deb})
+            if (missing["packages"] or missing["source"]) and not debs:
                 version = str(arguments.get("version") or "")
-                _install_packages(missing["packages"], version, execute)
+                names = [f"{name}={version}" if version else name for name in missing["packages"]]
+                options = {"name": names, "allow_downgrade": bool(version)}
+                _install_packages(options | update, execute)
         except AnsibleActionFail:
             if missing["source"] == "absent":
                 # It may be the reason, and would trouble everything that APT does on the host.
@@ -109,7 +117,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 
 def _add_source(source: dict[str, t.Any], execute: Execute) -> None:
-    _install_packages(["python3-debian"], "", execute)
     key = key_path(source["name"])
     execute(
         "ansible.builtin.get_url",
@@ -118,7 +125,6 @@ def _add_source(source: dict[str, t.Any], execute: Execute) -> None:
     repository = {"name": source["name"], "uris": source["url"], "suites": source["suite"]}
     repository |= {"components": source.get("components", ["main"]), "signed_by": key}
     execute("ansible.builtin.deb822_repository", repository)
-    execute("ansible.builtin.apt", {"update_cache": True})
 
 
 def _download(download: dict[str, t.Any], execute: Execute) -> str | None:
@@ -140,15 +146,11 @@ def _download(download: dict[str, t.Any], execute: Execute) -> str | None:
     return path if kind == "deb" else None
 
 
-def _install_packages(packages: list[str], version: str, execute: Execute) -> None:
-    options = {
-        "name": [f"{name}={version}" if version else name for name in packages],
-        "install_recommends": False,
-        "allow_downgrade": bool(version),
-        "policy_rc_d": 101,
-    }
+def _install_packages(options: dict[str, t.Any], execute: Execute) -> None:
     try:
-        execute("ansible.builtin.apt", options)
+        execute("ansible.builtin.apt", APT | options)
     except AnsibleActionFail:
+        if options.get("update_cache"):
+            raise
         # The package lists may be old or missing.
-        execute("ansible.builtin.apt", options | {"update_cache": True})
+        execute("ansible.builtin.apt", APT | options | {"update_cache": True})

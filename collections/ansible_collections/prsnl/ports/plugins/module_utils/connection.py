@@ -16,29 +16,54 @@ SSH_CONNECTION = "SSH_CONNECTION"
 
 
 @dataclass(frozen=True)
+class Session:
+    """The two ends of an SSH connection, as the host sees them (sshd(8), SSH_CONNECTION)."""
+
+    client: str
+    client_port: int
+    server_port: int
+
+
+@dataclass(frozen=True)
 class Connection:
-    """The processes from this one up to sshd, without the first process, and sshd's port."""
+    """The processes from this one up to sshd, without the first process, and sshd's session."""
 
     pids: frozenset[int]
-    port: t.Optional[int]
+    session: t.Optional[Session]
+
+    @property
+    def port(self) -> t.Optional[int]:
+        """The port of sshd."""
+        return self.session.server_port if self.session else None
 
 
 def read_connection(root: str = "/proc") -> Connection:
     """Return the connection that this process belongs to.
 
-    sudo clears the environment, so that of the processes above is looked at as well.
+    Programs that change the user, such as sudo, clear the environment, so that of the processes
+    above is looked at as well, as far as the system has /proc.
     """
-    port = _port(os.environ.get(SSH_CONNECTION, ""))
+    session = parse_session(os.environ.get(SSH_CONNECTION, ""))
     # Emulators make up /proc for the process itself, but not for those above.
     pids, pid = {os.getpid()}, os.getppid()
     while pid > 1 and pid not in pids:
         pids.add(pid)
-        port = port or _port(_environment(f"{root}/{pid}/environ"))
+        session = session or parse_session(_environment(f"{root}/{pid}/environ"))
         try:
             _name, pid, _start = parse_stat(read_text(f"{root}/{pid}/stat"))
         except OSError:
             break
-    return Connection(frozenset(pids), port)
+    return Connection(frozenset(pids), session)
+
+
+def parse_session(text: str) -> t.Optional[Session]:
+    """Return what C(client port server port) says; None if that is no connection."""
+    try:
+        client, client_port, _server, server_port = text.split()
+        # A link-local address comes with its interface.
+        return Session(client.partition("%")[0], int(client_port), int(server_port))
+    except ValueError:
+        return None
 
 
 def _environment(path: str) -> str:
@@ -48,9 +73,3 @@ def _environment(path: str) -> str:
         return ""
     prefix = f"{SSH_CONNECTION}="
     return next((v[len(prefix) :] for v in variables if v.startswith(prefix)), "")
-
-
-def _port(text: str) -> t.Optional[int]:
-    """Return the server's port of C(client port server port)."""
-    words = text.split()
-    return int(words[3]) if len(words) == 4 and words[3].isdigit() else None  # noqa: PLR2004

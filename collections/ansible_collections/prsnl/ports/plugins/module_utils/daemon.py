@@ -11,12 +11,17 @@ import grp
 import os
 import pwd
 import shlex
-import stat
-import tempfile
 import time
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.prsnl.ports.plugins.module_utils.files import (
+    Content,
+    read_file,
+    stage_file,
+    write_file,
+    write_text,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.judge import listed
 from ansible_collections.prsnl.ports.plugins.module_utils.listeners import read_sockets
 from ansible_collections.prsnl.ports.plugins.module_utils.manifest import (
@@ -30,6 +35,8 @@ from ansible_collections.prsnl.ports.plugins.module_utils.manifest import (
 UNITS = "/etc/systemd/system"
 JOURNAL_LINES = 20
 PAUSE = 0.5
+# What ansible.builtin.deb822_repository needs.
+SOURCE_TOOLS = ("python3-debian",)
 
 
 class Run(t.Protocol):
@@ -43,16 +50,6 @@ class Run(t.Protocol):
 
 class DaemonError(Exception):
     """What stops the change, as the operator is to read it."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a file is: its bytes, permissions and owner."""
-
-    data: bytes
-    mode: int
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True)
@@ -195,10 +192,12 @@ def missing_parts(params: t.Mapping[str, t.Any], run: Run) -> dict[str, t.Any]:
     :raises DaemonError: the system has no dpkg.
     """
     packages = missing_packages(params["packages"], params["version"], run)
+    source = find_source(params["source"]) if params["source"] else ""
     user = params["user"]
     return {
         "packages": packages,
-        "source": find_source(params["source"]) if params["source"] else "",
+        "source": source,
+        "tools": missing_packages(SOURCE_TOOLS, "", run) if source else [],
         "downloads": [
             download["url"]
             for download in params["downloads"]
@@ -212,6 +211,7 @@ def installations(missing: t.Mapping[str, t.Any]) -> list[str]:
     """Return what is done about missing parts, for people."""
     return [
         *(["add the user"] if missing["user"] else []),
+        *(f"install {name}" for name in missing["tools"]),
         *(["add the source of packages"] if missing["source"] else []),
         *(f"download {url}" for url in missing["downloads"]),
         *(f"install {name}" for name in missing["packages"]),
@@ -352,8 +352,7 @@ class Daemon:
 
     def _keep(self, manifest: Manifest) -> None:
         os.makedirs(os.path.dirname(self._manifest_path), mode=0o755, exist_ok=True)
-        data = manifest.as_text().encode()
-        write_file(self._manifest_path, Content(data, 0o600, os.geteuid(), os.getegid()))
+        write_text(self._manifest_path, manifest.as_text(), 0o600)
 
     # --- files ---------------------------------------------------------------------------------
 
@@ -364,7 +363,7 @@ class Daemon:
         """
         if not file.validate:
             return
-        staged = stage_file(file.path, file.wanted)
+        staged = stage_file(file.path, file.wanted, os.path.splitext(file.path)[1])
         try:
             command = [word.replace("%s", staged) for word in shlex.split(file.validate)]
             code, out, err = self._run(command)
@@ -492,49 +491,3 @@ def describe(content: Content) -> str:
     except KeyError:
         user, group = str(content.uid), str(content.gid)
     return f"{content.mode:04o} {user}:{group}"
-
-
-def read_file(path: str) -> t.Optional[Content]:
-    """Return what a file is; None if there is none.
-
-    :raises OSError: it can't be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            return Content(file.read(), stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
-    except FileNotFoundError:
-        return None
-
-
-def stage_file(path: str, content: Content) -> str:
-    """Write content beside a file, under a name that no program looks for; return its path.
-
-    Nobody can read it before it has its final permissions.
-
-    :raises OSError: it can't be written, for example because the disk is full.
-    """
-    directory, name = os.path.split(path)
-    os.makedirs(directory, mode=0o755, exist_ok=True)
-    suffix = os.path.splitext(name)[1]
-    handle, staged = tempfile.mkstemp(prefix=".ansible-", suffix=suffix, dir=directory)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content.data)
-            file.flush()
-            os.fchown(file.fileno(), content.uid, content.gid)
-            os.fchmod(file.fileno(), content.mode)
-            os.fsync(file.fileno())
-    except BaseException:
-        os.unlink(staged)
-        raise
-    return staged
-
-
-def write_file(path: str, content: Content) -> None:
-    """Replace a file, or the file that a symbolic link leads to, in one step.
-
-    :raises OSError: it can't be written; the former file is there then.
-    """
-    target = os.path.realpath(path)
-    os.replace(stage_file(target, content), target)

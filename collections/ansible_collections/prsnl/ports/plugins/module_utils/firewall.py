@@ -23,6 +23,7 @@ import subprocess
 import typing as t
 from dataclasses import asdict, dataclass
 
+from ansible_collections.prsnl.ports.plugins.module_utils.files import write_text
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import Policy
 
 UNDO = "undo"
@@ -106,19 +107,6 @@ def detach(seconds: int, command: str) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-
-
-def replace_file(path: str, text: str, mode: int) -> None:
-    """Write a whole file so that a crash leaves the old or the new one."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    partial = f"{path}.partial"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, mode)
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(partial, path)
 
 
 def read_file(path: str) -> str:
@@ -223,8 +211,8 @@ class Firewall:
         claimed = os.path.join(folder, CLAIMED)
         old = self._system.replacing(change.before)
         self._system.check(old)
-        replace_file(os.path.join(folder, RULES), change.rules, 0o600)
-        replace_file(undo, old, 0o600)
+        write_text(os.path.join(folder, RULES), change.rules, 0o600)
+        write_text(undo, old, 0o600)
         command = (
             f"mv {shlex.quote(undo)} {shlex.quote(claimed)} 2>/dev/null || exit 0;"
             f" {self._system.undo_command(claimed)}"
@@ -249,7 +237,7 @@ class Firewall:
             self._system.keep(rules)
         record = Record(rules, self._system.live())
         if record != self._read_record():
-            replace_file(self._record, json.dumps(asdict(record)), 0o600)
+            write_text(self._record, json.dumps(asdict(record)), 0o600)
 
     def _take_back(self) -> None:
         for folder in self._waiting():

@@ -18,12 +18,12 @@ import re
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils import firewall_pf
+from ansible_collections.prsnl.ports.plugins.module_utils.files import write_text
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
     FirewallError,
     Run,
     detach,
     read_file,
-    replace_file,
 )
 
 RECORD = "/var/db/prsnl-ports/firewall.json"
@@ -134,14 +134,14 @@ class Pf:
 
     def keep(self, rules: str) -> None:
         """pf.conf calls the anchor, and a job of launchd fills it."""
-        replace_file(self._rules, rules, 0o600)
+        write_text(self._rules, rules, 0o600)
         main = read_file(self._main)
         if CALL not in main.splitlines():
             main = f"{main.rstrip()}\n{CALL}\n".lstrip()
             self._pfctl(["-n", "-f", "-"], main)
-            replace_file(self._main, main, 0o644)
+            write_text(self._main, main, 0o644)
         if read_file(self._job) != JOB_TEXT:
-            replace_file(self._job, JOB_TEXT, 0o644)
+            write_text(self._job, JOB_TEXT, 0o644)
             # It may be there in another version.
             self._run(["/bin/launchctl", "bootout", f"system/{LABEL}"], "")
             self._program(["/bin/launchctl", "bootstrap", "system", self._job])
@@ -159,7 +159,7 @@ class Pf:
         lines = read_file(self._main).splitlines()
         if CALL in lines:
             lines.remove(CALL)
-            replace_file(self._main, "".join(f"{line}\n" for line in lines), 0o644)
+            write_text(self._main, "".join(f"{line}\n" for line in lines), 0o644)
 
     def _is_called(self) -> bool:
         return any(line.startswith(CALL) for line in self._pfctl(["-s", "rules"]).splitlines())
@@ -172,7 +172,7 @@ class Pf:
         token = re.search(r"^Token : (\S+)", output + errors, re.MULTILINE)
         if token is None:
             raise FirewallError(f"{PFCTL} -E gave no token: {errors.strip()}")
-        replace_file(self._token, f"{token[1]}\n", 0o600)
+        write_text(self._token, f"{token[1]}\n", 0o600)
 
     def _pfctl(self, arguments: t.Sequence[str], stdin: str = "", *, anchored: bool = False) -> str:
         anchor = ["-a", firewall_pf.ANCHOR] if anchored else []

@@ -13,12 +13,12 @@ import shutil
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils import firewall_nft
+from ansible_collections.prsnl.ports.plugins.module_utils.files import write_text
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
     FirewallError,
     Run,
     detach,
     read_file,
-    replace_file,
 )
 
 RECORD = "/var/lib/prsnl-ports/firewall.json"
@@ -180,10 +180,10 @@ class Nftables:
                 "systemd doesn't run here, so nothing would load the rules at the next boot. Set"
                 " persistent to false and load them otherwise."
             )
-        replace_file(self._rules, rules, 0o600)
+        write_text(self._rules, rules, 0o600)
         if read_file(self._unit) == self._unit_text and os.path.lexists(self._link):
             return
-        replace_file(self._unit, self._unit_text, 0o644)
+        write_text(self._unit, self._unit_text, 0o644)
         self._program(["systemctl", "daemon-reload"])
         self._program(["systemctl", "--quiet", "enable", "--now", f"{UNIT}.service"])
 

@@ -11,7 +11,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall_session import Session
+from ansible_collections.prsnl.ports.plugins.module_utils.connection import Session
 
 Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 # By number, because hosts need not have /etc/protocols.

@@ -10,13 +10,13 @@ Run on the host as a program: ``textfile.py PLAN OUT``.
 from __future__ import annotations
 
 import json
-import os
 import ssl
 import subprocess
 import sys
 import time
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.module_utils.files import write_text
 from ansible_collections.prsnl.ports.plugins.module_utils.judge import Endpoint, read_plan
 from ansible_collections.prsnl.ports.plugins.module_utils.listeners import take_snapshot
 from ansible_collections.prsnl.ports.plugins.module_utils.port_verify import (
@@ -107,10 +107,7 @@ def main(plan_file: str, out: str) -> None:
     now = time.time()
     results = verify_plan(endpoints, snapshot, registry="", now=now)
     text = render(results, read_certificates(endpoints), now)
-    with open(f"{out}.new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(f"{out}.new", 0o644)
-    os.replace(f"{out}.new", out)
+    write_text(out, text, 0o644)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,9 @@ options:
   unit:
     description:
       - The name of the systemd unit, such as V(nginx.service).
+      - Leave it out for programs that aren't a daemon. Then O(packages) are all that is looked
+        after, with their O(source).
     type: str
-    required: true
   packages:
     description:
       - The names of the packages that have to be installed.
@@ -288,6 +289,10 @@ missing:
     source:
       description: V(absent) if there was no such source of packages, V(other) if it differed.
       type: str
+    tools:
+      description: Names of packages that adding the source needs.
+      type: list
+      elements: str
     downloads:
       description: Addresses of downloads.
       type: list
@@ -308,7 +313,6 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
-    Content,
     Daemon,
     DaemonError,
     File,
@@ -319,6 +323,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
     installations,
     missing_parts,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.files import Content
 
 HEADER = "# Written by Ansible. Changes made here are lost."
 
@@ -379,7 +384,7 @@ def read_request(params: t.Mapping[str, t.Any], is_check: bool) -> Request:
 def main() -> None:
     module = QuietModule(
         argument_spec={
-            "unit": {"type": "str", "required": True},
+            "unit": {"type": "str"},
             "packages": {"type": "list", "elements": "str", "default": []},
             "version": {"type": "str", "default": ""},
             "source": {
@@ -447,9 +452,14 @@ def main() -> None:
             "timeout": {"type": "int", "default": 60},
             "fresh": {"type": "bool", "default": False},
         },
+        required_one_of=[("unit", "packages")],
         supports_check_mode=True,
     )
     params = module.params
+    # Their defaults keep required_by from doing this.
+    needless = [name for name in ("files", "options", "prepare", "endpoints") if params[name]]
+    if needless and not params["unit"]:
+        module.fail_json(msg=f"{', '.join(needless)}: this needs the unit")
     # Instead of all parameters, which -vvv would show.
     invocation = {"module_args": {"unit": params["unit"]}}
 
@@ -464,6 +474,14 @@ def main() -> None:
     try:
         missing = missing_parts(params, run)
         is_missing = any(missing.values())
+        if not params["unit"] and (not is_missing or module.check_mode):
+            module.exit_json(
+                changed=is_missing,
+                missing=missing,
+                actions=installations(missing),
+                changed_files=[],
+                invocation=invocation,
+            )
         if is_missing and not module.check_mode:
             # The action installs them, and comes back.
             module.exit_json(

@@ -194,6 +194,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.prsnl.ports.plugins.module_utils import firewall_darwin, firewall_linux
+from ansible_collections.prsnl.ports.plugins.module_utils.connection import (
+    Session,
+    read_connection,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
     Change,
     Firewall,
@@ -202,10 +206,6 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall_nft import render
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import read_policy
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall_session import (
-    Session,
-    find_session,
-)
 
 ARGUMENTS: dict[str, t.Any] = {
     "plan": {"type": "dict"},
@@ -281,7 +281,7 @@ def name_session(session: t.Optional[Session]) -> str:
 
 def ensure(module: AnsibleModule, firewall: t.Optional[Firewall]) -> dict[str, t.Any]:
     """Bring the rules to the plan, and return the module's result."""
-    session = find_session()
+    session = read_connection().session
     policy = read_policy(module.params, session)
     facts = {"ssh": list(policy.ssh_ports), "controller": session.client if session else ""}
     if firewall is None:
@@ -307,7 +307,7 @@ def ensure(module: AnsibleModule, firewall: t.Optional[Firewall]) -> dict[str, t
 
 def confirm(module: AnsibleModule, firewall: Firewall) -> None:
     """Let the rules stay, if this is another connection than the one that loaded them."""
-    session = name_session(find_session())
+    session = name_session(read_connection().session)
     if session and session == module.params["confirm"]["session"]:
         raise FirewallError(
             "The connection that loaded the new rules can't confirm them, because rules leave"

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils import connection
 
+COLLECTIONS = pathlib.Path(__file__).parents[7]
+CONNECTION = "192.0.2.7 50022 192.0.2.1 2222"
 FIELDS = " ".join(["0"] * 17 + ["100"] + ["0"] * 10)
 
 
@@ -33,10 +37,27 @@ def test_the_processes_up_to_sshd_belong_to_it(proc: pathlib.Path) -> None:
     )
 
 
-def test_the_port_is_found_behind_sudo(proc: pathlib.Path) -> None:
-    text = "PATH=/bin\0SSH_CONNECTION=192.0.2.1 51000 192.0.2.9 2222\0HOME=/\0"
-    (proc / "30" / "environ").write_text(text)
-    assert connection.read_connection(str(proc)).port == 2222
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="needs /proc")
+def test_a_variable_that_sudo_took_away_is_found_in_a_process_above() -> None:
+    script = (
+        "from ansible_collections.prsnl.ports.plugins.module_utils import connection;"
+        "print(connection.read_connection().session)"
+    )
+    # Two shells that stay, the second one and the program without the variable.
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            'env -u SSH_CONNECTION sh -c \'"$0" -c "$1"; :\' "$0" "$1"; :',
+            sys.executable,
+            script,
+        ],
+        env=os.environ | {"SSH_CONNECTION": CONNECTION, "PYTHONPATH": str(COLLECTIONS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(connection.Session("192.0.2.7", 50022, 2222))
 
 
 def test_the_port_of_its_own_environment(
@@ -55,3 +76,18 @@ def test_this_process_is_part_of_it() -> None:
     found = connection.read_connection()
     assert {os.getpid(), os.getppid()} - {1} <= found.pids
     assert 1 not in found.pids
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (CONNECTION, connection.Session("192.0.2.7", 50022, 2222)),
+        ("2001:db8::7 50022 2001:db8::1 22", connection.Session("2001:db8::7", 50022, 22)),
+        ("fe80::7%eth0 50022 fe80::1%eth0 22", connection.Session("fe80::7", 50022, 22)),
+        ("", None),
+        ("192.0.2.7 50022 22", None),
+        ("192.0.2.7 many 192.0.2.1 22", None),
+    ],
+)
+def test_reading_a_session(value: str, expected: connection.Session | None) -> None:
+    assert connection.parse_session(value) == expected

@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.prsnl.ports.plugins.module_utils import daemon
+from ansible_collections.prsnl.ports.plugins.module_utils import daemon, files
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
-    Content,
     Daemon,
     DaemonError,
     File,
     Request,
     Step,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.files import Content
 from ansible_collections.prsnl.ports.plugins.module_utils.manifest import (
     Manifest,
     digest,
@@ -183,7 +183,7 @@ def test_a_file_that_others_changed_to_the_wanted_one_is_read(shop: Shop) -> Non
 
 def test_a_daemon_that_ran_before_it_was_managed_restarts_once(shop: Shop) -> None:
     for file in shop.request.files:
-        daemon.write_file(file.path, file.wanted)
+        files.write_file(file.path, file.wanted)
     assert shop.apply().actions == ["restart"]
     assert shop.apply().actions == []
 
@@ -305,16 +305,6 @@ def test_a_unit_that_something_else_runs_is_left_alone(shop: Shop) -> None:
     assert made.actions == [f"write {shop.config.path}", f"write {shop.arguments.path}"]
     assert shop.systemd.calls == []
     assert [manifest.unit for manifest in read_manifests(str(shop.root / "state"))] == [UNIT]
-
-
-def test_a_symbolic_link_stays_one(shop: Shop, tmp_path: Path) -> None:
-    target = tmp_path / "real"
-    target.write_text("old", encoding="utf-8")
-    link = tmp_path / "link"
-    link.symlink_to(target)
-    daemon.write_file(str(link), Content(b"new", 0o600, os.geteuid(), os.getegid()))
-    assert link.is_symlink()
-    assert target.read_text(encoding="utf-8") == "new"
 
 
 def test_a_drop_in_has_the_options_in_order() -> None:

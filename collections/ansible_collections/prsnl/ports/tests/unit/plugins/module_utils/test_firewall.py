@@ -286,11 +286,3 @@ def test_nothing_is_left_of_a_confirmed_change(old: Host) -> None:
     assert token
     old.firewall.confirm(token)
     assert [path.name for path in (old.folder / "run" / "fw").iterdir()] == ["lock"]
-
-
-def test_files_are_whole_and_private(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "new" / "file"
-    firewall.replace_file(str(path), "text", 0o600)
-    assert path.read_text() == "text"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert [entry.name for entry in path.parent.iterdir()] == ["file"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.prsnl.ports.plugins.module_utils.connection import Session
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import (
     Limit,
     merge,
@@ -15,7 +16,6 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import
     read_openings,
     read_policy,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall_session import Session
 
 ANY = ["0.0.0.0", "::"]
 SESSION = Session("192.0.2.7", 50022, 2222)

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils import judge, unregistered
-from ansible_collections.prsnl.ports.plugins.module_utils.connection import Connection
+from ansible_collections.prsnl.ports.plugins.module_utils.connection import Connection, Session
 from ansible_collections.prsnl.ports.plugins.module_utils.judge import Lease, Owner
 from ansible_collections.prsnl.ports.plugins.module_utils.limits import Limits
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets import Container, Holder, Socket
@@ -18,6 +18,7 @@ from worlds import ADA, NOW, World, daemon, endpoint
 
 LIMITS = Limits((32768, 60999), ((40000, 40000),), 1024)
 NOBODY = Connection(frozenset(), None)
+SESSION = Session("192.0.2.7", 50022, 22)
 SSHD = Holder(500, "sshd", "/usr/sbin/sshd", "root", "ssh.service", NOW)
 LEASE = Lease(8090, "tcp", Owner(("node",), "ada", None), "Load test", "2026-12-01", False, "l:3")
 
@@ -79,7 +80,7 @@ def test_a_published_container_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "connection", [Connection(frozenset({500}), None), Connection(frozenset(), 22)]
+    "connection", [Connection(frozenset({500}), None), Connection(frozenset(), SESSION)]
 )
 def test_the_listener_of_the_connection_is_known(connection: Connection) -> None:
     world = World().hold_all(22, SSHD)
@@ -89,7 +90,7 @@ def test_the_listener_of_the_connection_is_known(connection: Connection) -> None
 
 def test_udp_on_the_connections_port_is_not_the_connection() -> None:
     world = World().hold(22, ADA, protocol="udp")
-    assert find(world, connection=Connection(frozenset(), 22))
+    assert find(world, connection=Connection(frozenset(), SESSION))
 
 
 def test_what_was_reported_already_is_left_out() -> None:
