@@ -49,7 +49,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             except AnsibleActionFail as failure:
                 return {**result, "failed": True, "changed": False, "msg": str(failure)}
             if arguments.get("unit"):
-                found = self._execute("prsnl.ports.daemon", {**arguments, "fresh": True}, variables)
+                found = self._execute(
+                    "prsnl.ports.daemon", {**arguments, "step": "fresh"}, variables
+                )
             if not found.get("failed"):
                 actions = [*installations(missing), *found.get("actions", [])]
                 found |= {"changed": True, "missing": missing, "actions": actions}
@@ -81,10 +83,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             user |= {"home": "/nonexistent", "shell": "/usr/sbin/nologin"}
             execute("ansible.builtin.user", user)
         try:
-            if missing["tools"]:
-                _install_packages({"name": missing["tools"]}, execute)
             if missing["source"]:
-                _add_source(arguments["source"], execute)
+                source = arguments["source"]
+                key = {"url": source["key_url"], "checksum": source["key_checksum"]}
+                key |= {"dest": key_path(source["name"]), "mode": "0644"}
+                execute("ansible.builtin.get_url", key)
+                execute("prsnl.ports.daemon", {**arguments, "step": "source"})
             debs = [
                 path
                 for download in arguments.get("downloads") or []
@@ -114,17 +118,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             module_name=module, module_args=arguments, task_vars=variables
         )
         return result
-
-
-def _add_source(source: dict[str, t.Any], execute: Execute) -> None:
-    key = key_path(source["name"])
-    execute(
-        "ansible.builtin.get_url",
-        {"url": source["key_url"], "dest": key, "checksum": source["key_checksum"], "mode": "0644"},
-    )
-    repository = {"name": source["name"], "uris": source["url"], "suites": source["suite"]}
-    repository |= {"components": source.get("components", ["main"]), "signed_by": key}
-    execute("ansible.builtin.deb822_repository", repository)
 
 
 def _download(download: dict[str, t.Any], execute: Execute) -> str | None:

@@ -35,8 +35,6 @@ from ansible_collections.prsnl.ports.plugins.module_utils.manifest import (
 UNITS = "/etc/systemd/system"
 JOURNAL_LINES = 20
 PAUSE = 0.5
-# What ansible.builtin.deb822_repository needs.
-SOURCE_TOOLS = ("python3-debian",)
 
 
 class Run(t.Protocol):
@@ -143,23 +141,29 @@ def missing_packages(packages: t.Sequence[str], version: str, run: Run) -> list[
 
 
 def find_source(source: t.Mapping[str, t.Any]) -> str:
-    """Return whether APT has a source of packages and its key: ``""``, ``other`` or ``absent``.
-
-    What is in the files is what C(ansible.builtin.deb822_repository) writes there.
-    """
+    """Return whether APT has a source of packages and its key: ``""``, ``other`` or ``absent``."""
     key = read_file(key_path(source["name"]))
     written = read_file(source_path(source["name"]))
     if written is None:
         return "absent"
-    wanted = {
-        f"URIs: {source['url']}",
-        f"Suites: {source['suite']}",
-        f"Components: {' '.join(source['components'])}",
-        f"Signed-By: {key_path(source['name'])}",
-    }
-    is_same = wanted <= set(written.data.decode(errors="replace").splitlines())
+    found = written.data.decode(errors="replace").splitlines()
+    is_same = set(source_text(source).splitlines()) <= set(found)
     is_trusted = key is not None and f"sha256:{digest(key.data)}" == source["key_checksum"]
     return "" if is_same and is_trusted else "other"
+
+
+def source_text(source: t.Mapping[str, t.Any]) -> str:
+    """Return a source of packages as APT reads it.
+
+    Source: sources.list(5), "DEB822-STYLE FORMAT".
+    """
+    return (
+        "Types: deb\n"
+        f"URIs: {source['url']}\n"
+        f"Suites: {source['suite']}\n"
+        f"Components: {' '.join(source['components'])}\n"
+        f"Signed-By: {key_path(source['name'])}\n"
+    )
 
 
 def source_path(name: str) -> str:
@@ -192,12 +196,10 @@ def missing_parts(params: t.Mapping[str, t.Any], run: Run) -> dict[str, t.Any]:
     :raises DaemonError: the system has no dpkg.
     """
     packages = missing_packages(params["packages"], params["version"], run)
-    source = find_source(params["source"]) if params["source"] else ""
     user = params["user"]
     return {
         "packages": packages,
-        "source": source,
-        "tools": missing_packages(SOURCE_TOOLS, "", run) if source else [],
+        "source": find_source(params["source"]) if params["source"] else "",
         "downloads": [
             download["url"]
             for download in params["downloads"]
@@ -211,7 +213,6 @@ def installations(missing: t.Mapping[str, t.Any]) -> list[str]:
     """Return what is done about missing parts, for people."""
     return [
         *(["add the user"] if missing["user"] else []),
-        *(f"install {name}" for name in missing["tools"]),
         *(["add the source of packages"] if missing["source"] else []),
         *(f"download {url}" for url in missing["downloads"]),
         *(f"install {name}" for name in missing["packages"]),

@@ -214,12 +214,15 @@ options:
       - How long a started daemon may take until it listens, in seconds.
     type: int
     default: 60
-  fresh:
+  step:
     description:
-      - Whether the packages were installed just now, so that the unit has to start anew. The action
-        of this module sets it.
-    type: bool
-    default: false
+      - Which part of the work is done. The action of this module sets it.
+      - V(all) looks for what is missing, and does the rest if nothing is. V(source) only writes
+        O(source). V(fresh) is V(all) for a unit that has to start anew, because its packages were
+        installed just now.
+    type: str
+    choices: [all, source, fresh]
+    default: all
 attributes:
   check_mode:
     description: Can run in check mode and predict its result without changing the host.
@@ -289,10 +292,6 @@ missing:
     source:
       description: V(absent) if there was no such source of packages, V(other) if it differed.
       type: str
-    tools:
-      description: Names of packages that adding the source needs.
-      type: list
-      elements: str
     downloads:
       description: Addresses of downloads.
       type: list
@@ -322,8 +321,10 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
     find_ids,
     installations,
     missing_parts,
+    source_path,
+    source_text,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.files import Content
+from ansible_collections.prsnl.ports.plugins.module_utils.files import Content, write_text
 
 HEADER = "# Written by Ansible. Changes made here are lost."
 
@@ -376,7 +377,7 @@ def read_request(params: t.Mapping[str, t.Any], is_check: bool) -> Request:
             for step in params["prepare"]
         ),
         is_managed=params["state"] == "started",
-        is_fresh=params["fresh"],
+        is_fresh=params["step"] == "fresh",
         timeout=params["timeout"],
     )
 
@@ -450,7 +451,7 @@ def main() -> None:
             "endpoints": {"type": "list", "elements": "dict", "default": []},
             "state": {"type": "str", "choices": ["started", "configured"], "default": "started"},
             "timeout": {"type": "int", "default": 60},
-            "fresh": {"type": "bool", "default": False},
+            "step": {"type": "str", "choices": ["all", "source", "fresh"], "default": "all"},
         },
         required_one_of=[("unit", "packages")],
         supports_check_mode=True,
@@ -472,6 +473,10 @@ def main() -> None:
         return code, out, err
 
     try:
+        if params["step"] == "source":
+            source = params["source"]
+            write_text(source_path(source["name"]), source_text(source), 0o644)
+            module.exit_json(changed=True, invocation=invocation)
         missing = missing_parts(params, run)
         is_missing = any(missing.values())
         if not params["unit"] and (not is_missing or module.check_mode):

@@ -19,10 +19,9 @@ SOURCE = {
     "key_url": "https://example.com/key.asc",
     "key_checksum": "sha256:" + "0" * 64,
 }
-MISSING = {"packages": ["shop"], "source": "absent", "tools": [], "downloads": [], "user": False}
-KEY, REPOSITORY, APT, FILE = (
-    f"ansible.builtin.{name}" for name in ("get_url", "deb822_repository", "apt", "file")
-)
+MISSING = {"packages": ["shop"], "source": "absent", "downloads": [], "user": False}
+KEY, APT, FILE = (f"ansible.builtin.{name}" for name in ("get_url", "apt", "file"))
+DAEMON = "prsnl.ports.daemon"
 
 
 class Rig(t.NamedTuple):
@@ -34,7 +33,7 @@ class Rig(t.NamedTuple):
 
     def run(self, missing: dict[str, t.Any], **arguments: t.Any) -> dict[str, t.Any]:
         first = {"changed": False, "missing": missing, "actions": []}
-        self.answers.setdefault("prsnl.ports.daemon", []).append(first)
+        self.answers.setdefault(DAEMON, []).append(first)
         self.action._task.args = {"packages": ["shop"], "source": SOURCE, **arguments}
         result: dict[str, t.Any] = self.action.run(task_vars={"inventory_hostname": "a"})
         return result
@@ -60,17 +59,11 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 def test_package_lists_are_read_when_the_package_of_a_new_source_is_installed(rig: Rig) -> None:
     result = rig.run(MISSING, unit="shop.timer")
-    daemon = "prsnl.ports.daemon"
-    assert rig.modules == [daemon, KEY, REPOSITORY, APT, daemon]
+    assert rig.modules == [DAEMON, KEY, DAEMON, APT, DAEMON]
+    assert [call[1].get("step") for call in rig.events] == [None, None, "source", None, "fresh"]
     arguments = rig.events[3][1]
     assert (arguments["name"], arguments["update_cache"]) == (["shop"], True)
     assert result["actions"] == ["add the source of packages", "install shop"]
-
-
-def test_what_the_source_needs_is_installed_before_it(rig: Rig) -> None:
-    rig.run({**MISSING, "tools": ["tool"]}, unit="shop.timer")
-    assert rig.modules[1:4] == [APT, KEY, REPOSITORY]
-    assert rig.events[1][1]["name"] == ["tool"]
 
 
 def test_a_changed_source_is_read_though_the_package_is_there(rig: Rig) -> None:
@@ -98,7 +91,7 @@ def test_only_a_new_source_is_taken_back_when_the_installation_fails(
 
 def test_programs_without_a_unit_need_no_second_look(rig: Rig) -> None:
     result = rig.run(MISSING)
-    assert rig.modules.count("prsnl.ports.daemon") == 1
+    assert rig.modules == [DAEMON, KEY, DAEMON, APT]
     assert result["changed"]
     rig.answers[KEY] = [{"failed": True, "msg": "404"}]
     assert "could not install shop: ansible.builtin.get_url: 404" in rig.run(MISSING)["msg"]
