@@ -49,7 +49,7 @@ options:
         that old, and has to be the same one. Older ones cost no time.
       - Not in check mode.
     type: int
-    default: 6
+    default: 10
   configuration:
     description: Whether the rendered configuration is compared as well.
     type: bool
@@ -272,7 +272,7 @@ def main() -> None:
             "registry": {"type": "str"},
             "leases": {"type": "list", "elements": "dict"},
             "timeout": {"type": "int", "default": 30},
-            "settle": {"type": "int", "default": 6},
+            "settle": {"type": "int", "default": 10},
             "configuration": {"type": "bool", "default": True},
             "unregistered": {
                 "type": "str",
