@@ -3,48 +3,57 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
 from lab import on, play, port_of
 from network import inside
 
-# Host, tag, unit, configuration, the role's variable with the misspelt option, and that option.
-MISSPELT = [
-    (
-        {"data": ("dragonfly", "/etc/dragonfly/dragonfly.conf", "maxmemroy")},
-        {"dragonfly_flags": {"maxmemroy": "1gb"}},
+UNITS = {"grafana": "grafana-server"}
+# For each run: by host the tag, the configuration and the misspelt option; the variables with them.
+MISSPELT = {
+    "dragonfly and elasticsearch": (
+        {
+            "data": ("dragonfly", "/etc/dragonfly/dragonfly.conf", "maxmemroy"),
+            "ops": ("elasticsearch", "/etc/elasticsearch/elasticsearch.yml", "cluster.nmae"),
+        },
+        {
+            "dragonfly_flags": {"maxmemroy": "1gb"},
+            "elasticsearch_settings": {"cluster.nmae": "other"},
+        },
     ),
-    (
-        {"ops": ("elasticsearch", "/etc/elasticsearch/elasticsearch.yml", "cluster.nmae")},
-        {"elasticsearch_settings": {"cluster.nmae": "other"}},
-    ),
-    (
+    "kibana": (
         {"ops": ("kibana", "/etc/kibana/kibana.yml", "server.nmae")},
         {"kibana_settings": {"server.nmae": "other"}},
     ),
-    (
+    "grafana": (
         {"ops": ("grafana", "/etc/grafana/grafana.ini", "alow_sign_up")},
         {"grafana_settings": {"users": {"alow_sign_up": True}}},
     ),
-]
+}
 
 
-@pytest.mark.parametrize(
-    ("places", "variables"), MISSPELT, ids=[next(iter(v)) for _places, v in MISSPELT]
-)
-def test_a_misspelt_option_is_refused_and_the_old_configuration_stays(
-    places: dict[str, tuple[str, str, str]], variables: dict[str, object]
-) -> None:
-    ((host, (service, file, option)),) = places.items()
-    unit = "grafana-server" if service == "grafana" else service
-    before = on(host, f"sha256sum {file}")
-    run = play("--limit", host, "--tags", service, "-e", json.dumps(variables))
+@pytest.mark.parametrize("case", MISSPELT)
+def test_a_misspelt_option_is_refused_and_the_old_configuration_stays(case: str) -> None:
+    places, variables = MISSPELT[case]
+
+    def state() -> dict[str, str]:
+        return {
+            host: on(host, f"sha256sum {file}; systemctl is-active {UNITS.get(service, service)}")
+            for host, (service, file, _option) in places.items()
+        }
+
+    before = state()
+    assert all("\nactive\n" in found for found in before.values())
+    tags = ",".join(service for service, _file, _option in places.values())
+    run = play("--limit", ",".join(places), "--tags", tags, "-e", json.dumps(variables))
     assert run.code != 0
-    assert option in run.output
-    assert "The former files are back" in run.output
-    assert on(host, f"sha256sum {file}") == before
-    assert on(host, f"systemctl is-active {unit}").strip() == "active"
+    for host, (_service, _file, option) in places.items():
+        (said,) = re.findall(rf"fatal: \[{host}\]: FAILED! =>(.*?)\n\n", run.output, re.DOTALL)
+        assert option in said
+        assert "The former files are back" in " ".join(said.split())
+    assert state() == before
 
 
 def firing() -> set[tuple[str, str]]:
