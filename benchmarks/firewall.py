@@ -12,20 +12,16 @@ Usage, as root: firewall.py
 
 from __future__ import annotations
 
-import json
 import os
-import pathlib
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
-import time
 from typing import Any
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-PLAYBOOK = pathlib.Path(sys.executable).with_name("ansible-playbook")
-INTERPRETER = f"ansible_python_interpreter={sys.executable}"
+from shared.plays import ROOT, play_seconds
+
+SETTINGS = f"[port_registry]\npath = {ROOT / 'registry' / 'ports.yml'}\n"
 FOLDERS = ("/var/lib", "/run")
 INSIDE = "--inside"
 FEW, MANY = 200, 2_000
@@ -64,32 +60,6 @@ def others(number: int) -> dict[str, Any]:
     return {"ansible.builtin.iptables": rule, "loop": ports}
 
 
-def play(task: dict[str, Any], *, changes: bool) -> float:
-    """Seconds that a play of one task takes, from the start of ansible-playbook to its end."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        plays = [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]
-        (folder / "play.yml").write_text(json.dumps(plays), encoding="utf-8")
-        (folder / "ansible.cfg").write_text(
-            f"[defaults]\ncollections_path = {ROOT / 'collections'}\nlocalhost_warning = false\n"
-            f"[port_registry]\npath = {ROOT / 'registry' / 'ports.yml'}\n",
-            encoding="utf-8",
-        )
-        start = time.perf_counter()
-        done = subprocess.run(
-            [PLAYBOOK, "-i", "localhost,", "-c", "local", "-e", INTERPRETER, "play.yml"],
-            cwd=folder,
-            env={**os.environ, "ANSIBLE_CONFIG": "ansible.cfg"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        elapsed = time.perf_counter() - start
-    if done.returncode != 0 or f"changed={int(changes)} " not in done.stdout:
-        sys.exit(f"Not as expected:\n{done.stdout}{done.stderr}")
-    return elapsed
-
-
 def generation() -> int:
     """The number of nftables transactions that this network has seen (linux/nf_tables_api.h)."""
     get_generation = struct.pack("=IHHIIBBH", 20, 10 << 8 | 16, 1, 1, 0, 0, 0, 0)
@@ -111,16 +81,16 @@ def main() -> int:
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
-    play(ours(FEW), changes=True)
-    one = play(ours(FEW), changes=False)
+    play_seconds([ours(FEW)], settings=SETTINGS, changed=1)
+    one = play_seconds([ours(FEW)], settings=SETTINGS)
     rules = "".join(
         f"-A INPUT -s {SOURCE} -p tcp -m tcp --dport {FIRST_PORT + index} -j ACCEPT\n"
         for index in range(FEW)
     )
     subprocess.run(["iptables-restore"], input=f"*filter\n{rules}COMMIT\n", text=True, check=True)
-    loop = play(others(FEW), changes=False)
+    loop = play_seconds([others(FEW)], settings=SETTINGS)
     before = generation()
-    elapsed = play(ours(MANY), changes=True)
+    elapsed = play_seconds([ours(MANY)], settings=SETTINGS, changed=1)
     count = generation() - before
     ratio = one / loop
     print(f"{FEW} endpoints that are open already, in a whole play:")

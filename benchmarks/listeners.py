@@ -10,18 +10,14 @@ Usage: listeners.py [established connections]
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 import typing as t
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-PLAYBOOK = pathlib.Path(sys.executable).with_name("ansible-playbook")
+from shared.plays import ROOT, play_seconds
+
 CONNECTIONS = 50_000
 GOALS = {"200 listeners": 0.30, "1000 listeners": 0.02, "connections": 0.05}
 FIRST_PORT = 20_000
@@ -91,35 +87,6 @@ def running(program: str, arguments: t.Sequence[t.Sequence[int]]) -> t.Iterator[
             process.kill()
 
 
-def play(module: str) -> float:
-    """Seconds of a whole play with one task, from the start of ansible-playbook to its end."""
-    tasks = [{module: None}]
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        (folder / "play.yml").write_text(
-            json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
-        )
-        (folder / "ansible.cfg").write_text(
-            f"[defaults]\ncollections_path = {ROOT / 'collections'}\nlocalhost_warning = false\n"
-        )
-        start = time.perf_counter()
-        done = subprocess.run(
-            [
-                *(PLAYBOOK, "-i", "localhost,", "-c", "local", "play.yml"),
-                *("-e", f"ansible_python_interpreter={sys.executable}"),
-            ],
-            cwd=folder,
-            env={**os.environ, "ANSIBLE_CONFIG": "ansible.cfg"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        elapsed = time.perf_counter() - start
-    if done.returncode != 0:
-        sys.exit(f"{module} failed:\n{done.stdout}{done.stderr}")
-    return elapsed
-
-
 def plays(listeners: int) -> tuple[float, float, float]:
     """Seconds of the plays of ours, of listen_ports_facts and of ping, the median of three each."""
     each = listeners // PROCESSES
@@ -132,7 +99,7 @@ def plays(listeners: int) -> tuple[float, float, float]:
 
 def median(module: str, times: int) -> float:
     """The median of that many plays."""
-    return statistics.median(play(module) for _ in range(times))
+    return statistics.median(play_seconds([{module: None}]) for _ in range(times))
 
 
 def collect(way: str) -> tuple[float, int]:

@@ -11,16 +11,12 @@ Usage: registry.py [number of services]
 
 from __future__ import annotations
 
-import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-PLAYBOOK = pathlib.Path(sys.executable).with_name("ansible-playbook")
+from shared.plays import play_seconds
+
 SERVICES = 10_000
 GOAL = 0.20
 # Services share the ports of a range, so they need several groups to be placed on.
@@ -37,7 +33,7 @@ PLAYS = {
         {"ansible.builtin.assert": {"that": "info.result == expected | int"}},
     ],
     "include_vars": [
-        {"ansible.builtin.include_vars": {"file": "ports.yml"}},
+        {"ansible.builtin.include_vars": {"file": "{{ registry }}"}},
         {
             "ansible.builtin.assert": {"that": "ports | unique | length == expected | int"},
             "vars": {"ports": PORTS},
@@ -91,44 +87,24 @@ def write_registry(path: pathlib.Path, number: int) -> None:
     )
 
 
-def seconds(folder: pathlib.Path, way: str, number: int) -> float:
-    """How long the play of a way takes, from the start of ansible-playbook to its end."""
-    play = {"hosts": "localhost", "gather_facts": False, "tasks": PLAYS[way]}
-    (folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
+def seconds(path: pathlib.Path, way: str, number: int) -> float:
+    """How long the play of a way takes with a registry."""
     plugins = "host_group_vars" + (",prsnl.ports.registry" if way == "ours" else "")
-    (folder / "ansible.cfg").write_text(
-        f"[defaults]\nvars_plugins_enabled = {plugins}\n"
-        f"collections_path = {ROOT / 'collections'}\nlocalhost_warning = false\n"
-        "[port_registry]\npath = ports.yml\n",
-        encoding="utf-8",
-    )
-    command = [PLAYBOOK, "-i", "localhost,", "-e", f"expected={number}", "play.yml"]
-    start = time.perf_counter()
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "ANSIBLE_CONFIG": "ansible.cfg"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    elapsed = time.perf_counter() - start
-    if done.returncode != 0:
-        sys.exit(f"{way} failed:\n{done.stdout}{done.stderr}")
-    return elapsed
+    settings = f"vars_plugins_enabled = {plugins}\n[port_registry]\npath = {path}\n"
+    return play_seconds(PLAYS[way], settings=settings, expected=number, registry=str(path))
 
 
 def main() -> int:
     """Measures, prints, and returns 1 if the goal is missed."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else SERVICES
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
+        path = pathlib.Path(name, "ports.yml")
         growth = []
         for part in (number // 10, number // 5, number // 2, number):
-            write_registry(folder / "ports.yml", part)
-            growth.append((part, seconds(folder, "ours", part)))
+            write_registry(path, part)
+            growth.append((part, seconds(path, "ours", part)))
         ours = growth[-1][1]
-        other = seconds(folder, "include_vars", number)
+        other = seconds(path, "include_vars", number)
     ratio = ours / other
     print(f"{number} services in a whole play, loaded and validated:")
     print(f"  prsnl.ports.registry with registry_info  {ours:6.1f} s")

@@ -21,23 +21,8 @@ options:
       - By default the file that P(prsnl.ports.registry#vars) has loaded.
     type: str
 attributes:
-  check_mode:
-    description: Can run in check mode and predict its result without changing the host.
-    support: full
-  diff_mode:
-    description: Returns what was changed, or would be, in diff mode.
-    support: N/A
-    details:
-      - It changes nothing.
-  idempotent:
-    description: A second run with the same arguments changes nothing.
-    support: full
-    details:
-      - It changes nothing.
   platform:
-    description: The systems it works on.
     platforms: linux, macos
-    support: full
     details:
       - The macOS part follows Apple's headers and recorded output, and has not run on a Mac yet.
 notes:

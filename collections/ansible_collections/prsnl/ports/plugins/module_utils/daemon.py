@@ -425,7 +425,8 @@ class Daemon:
             run = "restart"
         else:
             run = "reload" if pending else ""
-        can_enable = state.get("UnitFileState") in ("disabled", "", None)
+        # What only another unit or a generator starts (enabled-runtime) may not be started one day.
+        can_enable = state.get("UnitFileState") in ("disabled", "enabled-runtime", "", None)
         return run, "enable" if can_enable else ""
 
     def _bring(self, state: dict[str, str], pending: set[str]) -> None:

@@ -25,6 +25,8 @@ description:
   - A manifest below C(/var/lib/prsnl-ports) remembers what was rendered for which endpoints, and
     whether the daemon has read it. A run that was cut off before the restart is made good by the
     next one, and M(prsnl.ports.port_verify) finds files that were edited by hand.
+extends_documentation_fragment:
+  - prsnl.ports.attributes
 options:
   unit:
     description:
@@ -225,20 +227,13 @@ options:
     default: all
 attributes:
   check_mode:
-    description: Can run in check mode and predict its result without changing the host.
-    support: full
     details:
       - New files are checked by their programs in check mode as well, if they are installed.
   diff_mode:
-    description: Returns what was changed, or would be, in diff mode.
     support: full
     details:
       - The content of secret files isn't shown.
-  idempotent:
-    description: A second run with the same arguments changes nothing.
-    support: full
   platform:
-    description: The systems it works on.
     platforms: linux
     support: partial
     details:

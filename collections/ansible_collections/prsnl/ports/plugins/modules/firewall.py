@@ -27,6 +27,7 @@ description:
     in the new ones.
   - Connections that are established when the rules change stay.
 extends_documentation_fragment:
+  - prsnl.ports.attributes
   - prsnl.ports.plan
 options:
   state:
@@ -128,14 +129,10 @@ options:
         required: true
 attributes:
   diff_mode:
-    description: Returns what was changed, or would be, in diff mode.
     support: full
     details:
       - The text of the rules. Where they were changed by hand, before is what the kernel lists.
   platform:
-    description: The systems it works on.
-    platforms: linux, macos
-    support: full
     details:
       - On macOS it was tried against a simulation of C(pfctl) only.
 notes:

@@ -18,6 +18,8 @@ description:
   - A container is stopped by its engine, a systemd service by systemd if its main process is the
     holder. Any other process gets the signal TERM and is waited for; KILL only if you ask for it.
   - Afterwards the port has to be free. If something starts the holder again, that is an error.
+extends_documentation_fragment:
+  - prsnl.ports.attributes
 options:
   port:
     description: The port.
@@ -54,22 +56,15 @@ options:
     type: str
 attributes:
   check_mode:
-    description: Can run in check mode and predict its result without changing the host.
-    support: full
     details:
       - Refuses in check mode as well, because the change would be refused.
   diff_mode:
-    description: Returns what was changed, or would be, in diff mode.
     support: full
   idempotent:
-    description: A second run with the same arguments changes nothing.
-    support: full
     details:
       - A port that is free already is no error.
   platform:
-    description: The systems it works on.
     platforms: linux, macos
-    support: full
     details:
       - The macOS part has not run on a Mac yet.
 notes:

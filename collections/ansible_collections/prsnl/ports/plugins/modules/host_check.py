@@ -14,6 +14,9 @@ description:
   - Compares architecture, system, service manager, memory and free disk space of a host with what
     is needed, and fails once, with everything that is wrong.
   - It reads a few files and starts no process, so it is cheaper than gathering the hardware facts.
+extends_documentation_fragment:
+  - prsnl.ports.attributes
+  - prsnl.ports.attributes.info
 options:
   host:
     description:
@@ -76,25 +79,8 @@ options:
         type: int
         required: true
 attributes:
-  check_mode:
-    description: Can run in check mode and predict its result without changing the host.
-    support: full
-    details:
-      - It changes nothing.
-  diff_mode:
-    description: Returns what was changed, or would be, in diff mode.
-    support: N/A
-    details:
-      - It changes nothing.
-  idempotent:
-    description: A second run with the same arguments changes nothing.
-    support: full
-    details:
-      - It changes nothing.
   platform:
-    description: The systems it works on.
     platforms: posix
-    support: full
 requirements:
   - python >= 3.9 on the host, its standard library only
 author:

@@ -21,6 +21,9 @@ description:
     that isn't available, and the processes from one pass over C(/proc). On macOS both come from
     libproc, or from C(lsof) where that can't be loaded. The macOS part follows Apple's headers and
     recorded output, and has not run on a Mac yet.
+extends_documentation_fragment:
+  - prsnl.ports.attributes
+  - prsnl.ports.attributes.info
 options:
   processes:
     description:
@@ -29,23 +32,8 @@ options:
     type: bool
     default: true
 attributes:
-  check_mode:
-    description: Can run in check mode and predict its result without changing the host.
-    support: full
-  diff_mode:
-    description: Returns what was changed, or would be, in diff mode.
-    support: N/A
-    details:
-      - It changes nothing.
-  idempotent:
-    description: A second run with the same arguments changes nothing.
-    support: full
-    details:
-      - It changes nothing.
   platform:
-    description: The systems it works on.
     platforms: linux, macos
-    support: full
 notes:
   - Only the network namespace that Ansible connects to is seen.
   - Works without root's rights. RV(unseen) then says what is missing, as it does for a root without

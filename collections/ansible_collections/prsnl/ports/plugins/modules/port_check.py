@@ -34,6 +34,8 @@ description:
   - An endpoint that would listen on IPv6 on a host without an IPv6 address is a conflict too.
   - Nothing is stopped, killed or moved.
 extends_documentation_fragment:
+  - prsnl.ports.attributes
+  - prsnl.ports.attributes.info
   - prsnl.ports.plan
   - prsnl.ports.leases
 attributes:

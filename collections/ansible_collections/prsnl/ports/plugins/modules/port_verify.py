@@ -29,6 +29,8 @@ description:
     by itself. A socket that a stranger holds won't.
   - The table of P(prsnl.ports.port_report#callback) shows the result of the last run.
 extends_documentation_fragment:
+  - prsnl.ports.attributes
+  - prsnl.ports.attributes.info
   - prsnl.ports.plan
   - prsnl.ports.leases
 attributes:

@@ -16,6 +16,8 @@ description:
   - The registry was checked before the first task. One with faults has stopped the playbook.
   - Runs on the controller only. No connection to the host is made.
 extends_documentation_fragment:
+  - prsnl.ports.attributes
+  - prsnl.ports.attributes.info
   - prsnl.ports.registry
 options:
   query:
@@ -30,24 +32,11 @@ attributes:
     support: full
   check_mode:
     description: Can run in check mode and return the same as without.
-    support: full
   connection:
     description: Uses the connection to the host.
     support: none
-  diff_mode:
-    description: Returns what was changed, or would be, in diff mode.
-    support: N/A
-    details:
-      - It changes nothing.
-  idempotent:
-    description: A second run with the same arguments changes nothing.
-    support: full
-    details:
-      - It changes nothing.
   platform:
-    description: The systems it works on.
     platforms: all
-    support: full
 seealso:
   - plugin: prsnl.ports.registry
     plugin_type: vars

@@ -113,8 +113,9 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
-def test_the_first_run_writes_starts_and_enables(shop: Shop) -> None:
-    shop.systemd.properties.update(ActiveState="inactive", UnitFileState="disabled")
+@pytest.mark.parametrize("enabled", ["disabled", "enabled-runtime", ""])
+def test_the_first_run_writes_starts_and_enables(shop: Shop, enabled: str) -> None:
+    shop.systemd.properties.update(ActiveState="inactive", UnitFileState=enabled)
     made = shop.apply()
     assert made.actions == [
         f"write {shop.config.path}",
