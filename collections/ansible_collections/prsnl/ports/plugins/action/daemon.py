@@ -10,9 +10,10 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
+    CACHE,
+    download_folders,
     installations,
     key_path,
-    marker_path,
     source_path,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils import controller
@@ -21,8 +22,6 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.faults import listed
 
 Execute = t.Callable[[str, dict[str, t.Any]], None]
 display = Display()
-# Where a host keeps what it has downloaded to install it.
-CACHE = "/var/cache/prsnl-ports"
 APT = {"install_recommends": False, "policy_rc_d": 101}
 
 
@@ -88,13 +87,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 key = {"url": source["key_url"], "checksum": source["key_checksum"]}
                 key |= {"dest": key_path(source["name"]), "mode": "0644"}
                 execute("ansible.builtin.get_url", key)
-                execute("prsnl.ports.daemon", {**arguments, "step": "source"})
-            debs = [
-                path
+            downloads = [
+                download
                 for download in arguments.get("downloads") or []
                 if download["url"] in missing["downloads"]
-                and (path := _download(download, execute))
             ]
+            if missing["source"] or any(map(download_folders, downloads)):
+                execute("prsnl.ports.daemon", {**arguments, "step": "prepare"})
+            debs = [path for download in downloads if (path := _download(download, execute))]
             update = {"update_cache": bool(missing["source"])}
             for deb in debs:
                 execute("ansible.builtin.apt", APT | update | {"deb": deb})
@@ -125,17 +125,11 @@ def _download(download: dict[str, t.Any], execute: Execute) -> str | None:
     kind = download.get("kind", "file")
     is_file = kind == "file"
     path = download["path"] if is_file else f"{CACHE}/{download['url'].rpartition('/')[2]}"
-    if not is_file:
-        execute("ansible.builtin.file", {"path": CACHE, "state": "directory", "mode": "0755"})
     fetched = {"url": download["url"], "dest": path, "checksum": download["checksum"]}
     execute("ansible.builtin.get_url", fetched | {"mode": "0755" if is_file else "0644"})
     if kind == "archive":
-        target = download["path"]
-        execute("ansible.builtin.file", {"path": target, "state": "directory", "mode": "0755"})
-        execute("ansible.builtin.unarchive", {"src": path, "dest": target, "remote_src": True})
-        # Comes last, so that an archive that was unpacked in part counts as missing.
-        marker = {"path": marker_path(target), "line": download["checksum"]}
-        execute("ansible.builtin.lineinfile", marker | {"create": True, "mode": "0644"})
+        unpacked = {"src": path, "dest": download["path"], "remote_src": True}
+        execute("ansible.builtin.unarchive", unpacked)
     return path if kind == "deb" else None
 
 

@@ -35,6 +35,8 @@ from ansible_collections.prsnl.ports.plugins.module_utils.manifest import (
 UNITS = "/etc/systemd/system"
 JOURNAL_LINES = 20
 PAUSE = 0.5
+# Where a host keeps what it has downloaded to install it.
+CACHE = "/var/cache/prsnl-ports"
 
 
 class Run(t.Protocol):
@@ -188,6 +190,37 @@ def has_download(download: t.Mapping[str, t.Any]) -> bool:
         return found is not None and f"sha256:{digest(found.data)}" == download["checksum"]
     found = read_file(marker_path(download["path"]))
     return found is not None and found.data.decode().strip() == download["checksum"]
+
+
+def download_folders(download: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the folders that have to be there before a download."""
+    kind = download.get("kind", "file")
+    if kind == "file":
+        return []
+    return [CACHE, *([download["path"]] if kind == "archive" else [])]
+
+
+def prepare_installation(params: t.Mapping[str, t.Any]) -> None:
+    """Write the source of packages, and make the folders of downloads.
+
+    :raises OSError: one of them can't be written.
+    """
+    source = params["source"]
+    if source:
+        write_text(source_path(source["name"]), source_text(source), 0o644)
+    for download in params["downloads"]:
+        for folder in download_folders(download):
+            os.makedirs(folder, mode=0o755, exist_ok=True)
+
+
+def mark_archives(downloads: t.Iterable[t.Mapping[str, t.Any]]) -> None:
+    """Note that archives were unpacked, which comes last: one unpacked in part counts as missing.
+
+    :raises OSError: it can't be noted.
+    """
+    for download in downloads:
+        if download["kind"] == "archive":
+            write_text(marker_path(download["path"]), f"{download['checksum']}\n", 0o644)
 
 
 def missing_parts(params: t.Mapping[str, t.Any], run: Run) -> dict[str, t.Any]:

@@ -219,11 +219,11 @@ options:
   step:
     description:
       - Which part of the work is done. The action of this module sets it.
-      - V(all) looks for what is missing, and does the rest if nothing is. V(source) only writes
-        O(source). V(fresh) is V(all) for a unit that has to start anew, because its packages were
-        installed just now.
+      - V(all) looks for what is missing, and does the rest if nothing is. V(prepare) only writes
+        O(source) and makes the folders of O(downloads). V(fresh) is V(all) for a unit that has to
+        start anew, because its packages and archives were installed just now.
     type: str
-    choices: [all, source, fresh]
+    choices: [all, prepare, fresh]
     default: all
 attributes:
   check_mode:
@@ -315,11 +315,11 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
     drop_in,
     find_ids,
     installations,
+    mark_archives,
     missing_parts,
-    source_path,
-    source_text,
+    prepare_installation,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.files import Content, write_text
+from ansible_collections.prsnl.ports.plugins.module_utils.files import Content
 
 HEADER = "# Written by Ansible. Changes made here are lost."
 
@@ -446,7 +446,7 @@ def main() -> None:
             "endpoints": {"type": "list", "elements": "dict", "default": []},
             "state": {"type": "str", "choices": ["started", "configured"], "default": "started"},
             "timeout": {"type": "int", "default": 60},
-            "step": {"type": "str", "choices": ["all", "source", "fresh"], "default": "all"},
+            "step": {"type": "str", "choices": ["all", "prepare", "fresh"], "default": "all"},
         },
         required_one_of=[("unit", "packages")],
         supports_check_mode=True,
@@ -468,10 +468,11 @@ def main() -> None:
         return code, out, err
 
     try:
-        if params["step"] == "source":
-            source = params["source"]
-            write_text(source_path(source["name"]), source_text(source), 0o644)
+        if params["step"] == "prepare":
+            prepare_installation(params)
             module.exit_json(changed=True, invocation=invocation)
+        if params["step"] == "fresh":
+            mark_archives(params["downloads"])
         missing = missing_parts(params, run)
         is_missing = any(missing.values())
         if not params["unit"] and (not is_missing or module.check_mode):

@@ -60,7 +60,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 def test_package_lists_are_read_when_the_package_of_a_new_source_is_installed(rig: Rig) -> None:
     result = rig.run(MISSING, unit="shop.timer")
     assert rig.modules == [DAEMON, KEY, DAEMON, APT, DAEMON]
-    assert [call[1].get("step") for call in rig.events] == [None, None, "source", None, "fresh"]
+    assert [call[1].get("step") for call in rig.events] == [None, None, "prepare", None, "fresh"]
     arguments = rig.events[3][1]
     assert (arguments["name"], arguments["update_cache"]) == (["shop"], True)
     assert result["actions"] == ["add the source of packages", "install shop"]
@@ -95,3 +95,21 @@ def test_programs_without_a_unit_need_no_second_look(rig: Rig) -> None:
     assert result["changed"]
     rig.answers[KEY] = [{"failed": True, "msg": "404"}]
     assert "could not install shop: ansible.builtin.get_url: 404" in rig.run(MISSING)["msg"]
+
+
+def test_an_archive_is_unpacked_into_folders_made_for_it(rig: Rig) -> None:
+    url = "https://example.com/shop.tar.gz"
+    archive = {"url": url, "checksum": "sha256:" + "1" * 64, "kind": "archive", "path": "/opt/shop"}
+    missing = {**MISSING, "packages": [], "source": "", "downloads": [url]}
+    rig.run(missing, unit="shop.timer", downloads=[archive], source=None)
+    assert rig.modules == [DAEMON, DAEMON, KEY, "ansible.builtin.unarchive", DAEMON]
+    assert rig.events[1][1]["step"] == "prepare"
+    assert rig.events[3][1]["dest"] == "/opt/shop"
+
+
+def test_a_single_file_needs_no_folder(rig: Rig) -> None:
+    url = "https://example.com/shop"
+    file = {"url": url, "checksum": "sha256:" + "1" * 64, "path": "/usr/local/bin/shop"}
+    missing = {**MISSING, "packages": [], "source": "", "downloads": [url]}
+    rig.run(missing, unit="shop.timer", downloads=[file], source=None)
+    assert rig.modules == [DAEMON, KEY, DAEMON]

@@ -19,6 +19,9 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
     File,
     Request,
     Step,
+    has_download,
+    mark_archives,
+    prepare_installation,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.files import Content
 from ansible_collections.prsnl.ports.plugins.module_utils.manifest import (
@@ -329,3 +332,19 @@ def test_a_broken_manifest_is_none(tmp_path: Path) -> None:
         (tmp_path / "x.json").write_text(text, encoding="utf-8")
         assert read_manifests(str(tmp_path)) == []
     assert read_manifests(str(tmp_path / "nothing")) == []
+
+
+def test_an_archive_counts_as_there_when_it_was_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "shop"
+    archive = {"kind": "archive", "path": str(place), "checksum": "sha256:1"}
+    assert not has_download(archive)
+    prepare_installation({"source": None, "downloads": [archive]})
+    assert place.is_dir()
+    assert (tmp_path / "cache").is_dir()
+    assert not has_download(archive)
+    mark_archives([archive])
+    assert has_download(archive)
+    assert not has_download(archive | {"checksum": "sha256:2"})
