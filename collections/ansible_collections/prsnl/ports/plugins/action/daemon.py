@@ -54,6 +54,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             if not found.get("failed"):
                 actions = [*installations(missing), *found.get("actions", [])]
                 found |= {"changed": True, "missing": missing, "actions": actions}
+        # Files have their own differences.
+        steps = [step for step in found.get("actions", []) if not step.startswith("write ")]
+        if steps:
+            told = {"prepared": f"{arguments['unit']}: {listed(steps, 'and')}\n"}
+            found["diff"] = [told, *found.get("diff", [])]
         return {**result, **found}
 
     def _install(

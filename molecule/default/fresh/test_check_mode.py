@@ -1,0 +1,39 @@
+"""On hosts that have nothing yet, check mode tells what it would do, and does nothing."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from lab import STATE, on, plans, play
+
+# What was written, installed, started or opened. One command for each host.
+EVERYTHING = r"""
+find /etc /usr /var/lib -xdev -printf '%p %m %U:%G %s %T@ %l\n'
+dpkg --get-selections
+ss -Hlntu
+if command -v nft > /dev/null; then nft list ruleset; fi
+"""
+
+
+def everything() -> dict[str, set[str]]:
+    with ThreadPoolExecutor() as pool:
+        listings = pool.map(lambda host: on(host, EVERYTHING).splitlines(), plans())
+        return dict(zip(plans(), map(set, listings), strict=True))
+
+
+def test_check_mode_names_every_change_and_makes_none() -> None:
+    keys = sorted(STATE.rglob("*"))
+    before = everything()
+    run = play("--check", "--diff")
+    after = everything()
+
+    assert run.code == 0, run.output
+    for host, plan in plans().items():
+        assert run.recap(host)["failed"] == 0
+        assert before[host] ^ after[host] == set()
+        units = {endpoint["owner"]["unit"] for endpoint in plan if endpoint["expect"] == "bound"}
+        # The cluster's unit comes with its package.
+        units.discard("postgresql@16-main.service")
+        assert [unit for unit in units if f"{unit}: " not in run.output] == []
+    assert "postgresql-16 would be installed" in run.output
+    assert sorted(STATE.rglob("*")) == keys
