@@ -57,7 +57,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         # Files have their own differences.
         steps = [step for step in found.get("actions", []) if not step.startswith("write ")]
         if steps:
-            told = {"prepared": f"{arguments['unit']}: {listed(steps, 'and')}\n"}
+            subject = arguments.get("unit") or "packages"
+            told = {"prepared": f"{subject}: {listed(steps, 'and')}\n"}
             found["diff"] = [told, *found.get("diff", [])]
         return {**result, **found}
 

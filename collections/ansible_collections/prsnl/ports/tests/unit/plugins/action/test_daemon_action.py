@@ -92,6 +92,9 @@ def test_only_a_new_source_is_taken_back_when_the_installation_fails(
 def test_programs_without_a_unit_need_no_second_look(rig: Rig) -> None:
     result = rig.run(MISSING)
     assert rig.modules == [DAEMON, KEY, DAEMON, APT]
+    assert result["diff"] == [
+        {"prepared": "packages: add the source of packages and install shop\n"}
+    ]
     assert result["changed"]
     rig.answers[KEY] = [{"failed": True, "msg": "404"}]
     assert "could not install shop: ansible.builtin.get_url: 404" in rig.run(MISSING)["msg"]
