@@ -43,6 +43,12 @@ class Run:
             return {}
         return {key: int(count) for key, count in re.findall(r"(\w+)=(\d+)", line[1])}
 
+    def failure(self, host: str) -> str:
+        """What the host's failed task said, in one line."""
+        pattern = rf"^fatal: \[{re.escape(host)}\]: FAILED! =>(.*?)(?=^\S|\Z)"
+        (said,) = re.findall(pattern, self.output, re.DOTALL | re.MULTILINE)
+        return " ".join(said.split())
+
 
 def play(
     *arguments: str,
