@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,14 @@ class Found:
     report: dict[str, Any]
 
 
+def on_each(scripts: dict[str, list[str]], *, check: bool = True) -> None:
+    """Run scripts one after the other on their host, and on all hosts at once."""
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(on, host, "\n".join(s), check=check) for host, s in scripts.items()]
+        for run in runs:
+            run.result()
+
+
 @pytest.fixture(scope="module")
 def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
     """Both rounds, one after the other, and what was found in each."""
@@ -210,8 +219,7 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
     for name, breaks in ROUNDS.items():
         hosts = sorted({broken.host for broken in breaks.values()})
         try:
-            for host in hosts:
-                on(host, "\n".join(b.do for b in breaks.values() if b.host == host))
+            on_each({host: [b.do for b in breaks.values() if b.host == host] for host in hosts})
             for host, port in SOCKETS[name]:
                 wait_for(host, port)
             file = tmp_path_factory.mktemp(name) / "drift.json"
@@ -222,8 +230,8 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
             report = json.loads(file.read_text())["hosts"]
             found[name] = Found(verify.output, verify.code, drift.output, drift.code, report)
         finally:
-            for host in hosts:
-                on(host, "\n".join(b.undo for b in breaks.values() if b.host == host), check=False)
+            undo = {host: [b.undo for b in breaks.values() if b.host == host] for host in hosts}
+            on_each(undo, check=False)
     return found
 
 
