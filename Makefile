@@ -10,6 +10,8 @@ INVENTORY ?= inventories/lab
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# Molecule's own place is shared by all clones of the same name, and outlives them.
+export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.lab/molecule
 
 .PHONY: help site test lint sanity unit molecule lab-up lab-down verify bench build clean
 
