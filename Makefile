@@ -38,7 +38,9 @@ lint: .venv/.test ## ruff, mypy, yamllint, ansible-lint, schema of the registry
 unit: .venv/.test ## unit tests of the collection and the lab
 	$(BIN)/python -m pytest -q $(COLLECTION)/tests/unit molecule/lab/standins/tests
 
+# The first command removes what a run that was cut off left behind.
 molecule: .venv/.test ## lab, check mode, converge, idempotence, verify, drills, destroy
+	$(BIN)/molecule destroy
 	$(BIN)/molecule test --all
 
 lab-up: .venv/.site ## start the lab (builds its image and package mirror the first time)
