@@ -1,6 +1,6 @@
 """Reality is broken in ten ways; verify.yml and drift.yml name each one.
 
-Costs two rounds, each of them one verify.yml, one drift.yml and a few commands on each host, and a
+Costs one verify.yml and one drift.yml with all of it broken, a few commands on each host, and a
 last drift.yml that finds nothing.
 """
 
@@ -17,7 +17,8 @@ import pytest
 from lab import on, plans, play, port_of, wait_for
 
 EXPORTER = "prometheus-node-exporter"
-METRICS, WEB, SQL = map(port_of, ("node_exporter.http", "prometheus.http", "postgresql.sql"))
+SQL_EXPORTER = "prometheus-postgres-exporter"
+METRICS, CONTAINERS, WEB = map(port_of, ("node_exporter.http", "cadvisor.http", "prometheus.http"))
 RETIRED = port_of("postgresql.intel")
 STRAY = 8123
 SERVE = "systemd-run --quiet --uid=nobody --unit"
@@ -79,123 +80,118 @@ while True:
     connection.close()
 """
 
-ROUNDS = {
-    "first": {
-        "stopped": Break(
-            "app",
-            "nginx.http",
-            "systemctl stop nginx",
-            "systemctl start nginx",
-            "not bound",
-            r"nothing listens on 0\.0\.0\.0:80 and \[::\]:80\. See its state and log: systemctl"
-            r" status nginx\.service",
+BREAKS = {
+    "stopped": Break(
+        "app",
+        "nginx.http",
+        "systemctl stop nginx",
+        "systemctl start nginx",
+        "not bound",
+        r"nothing listens on 0\.0\.0\.0:80 and \[::\]:80\. See its state and log: systemctl"
+        r" status nginx\.service",
+    ),
+    "wrong user": Break(
+        "app",
+        "node_exporter.http",
+        override(EXPORTER, "User=nobody"),
+        restored(EXPORTER),
+        "wrong owner",
+        rf"\S+:{METRICS} is held by prometheus-node \(pid \d+, user nobody, .*\): the user is"
+        r" nobody, expected prometheus\.",
+    ),
+    "moved to another port": Break(
+        "ops",
+        "prometheus.http",
+        edited("/etc/default/prometheus", f"sed -i s/:{WEB}/:{WEB + 1}/")
+        + "; systemctl restart prometheus",
+        put_back("/etc/default/prometheus") + "; systemctl restart prometheus",
+        "not bound",
+        rf"nothing listens on 127\.0\.0\.1:{WEB}\. prometheus \(pid \d+, .*\) listens on"
+        rf" 127\.0\.0\.1:{WEB + 1} instead: restart it",
+    ),
+    "replaced by another program": Break(
+        "app",
+        "cadvisor.http",
+        f"systemctl stop cadvisor; {SERVE}=drill-other {HTTP} {CONTAINERS}",
+        "systemctl stop drill-other; systemctl start cadvisor",
+        "wrong owner",
+        rf"0\.0\.0\.0:{CONTAINERS} is held by python3 "
+        + HELD.format(user="nobody", unit=r"drill-other\.service")
+        + r": the process is python3, expected cadvisor; the user is nobody, expected root; the"
+        r" unit is drill-other\.service, expected cadvisor\.service\.",
+    ),
+    "retired port reopened": Break(
+        "data",
+        "postgresql.intel",
+        f"{SERVE}=drill-retired {HTTP} {RETIRED}",
+        "systemctl stop drill-retired",
+        "must be silent",
+        rf"it is retired, but 0\.0\.0\.0:{RETIRED} is held by python3 "
+        + HELD.format(user="nobody", unit=r"drill-retired\.service")
+        + r"\. Stop it, or allocate the port in registry/ports\.yml\.",
+    ),
+    "unregistered": Break(
+        "data",
+        "",
+        f"{SERVE}=drill-stray {HTTP} {STRAY}",
+        "systemctl stop drill-stray",
+        "not registered",
+        rf"{STRAY}/tcp is not registered, but held on 0\.0\.0\.0 by python3 "
+        + HELD.format(user="nobody", unit=r"drill-stray\.service")
+        + r"\. Stop it, register it in registry/ports\.yml, or allow it with a reason\.",
+    ),
+    "dies after 5 s": Break(
+        "data",
+        "postgres_exporter.http",
+        override(SQL_EXPORTER, "Restart=always", "RestartSec=0", "RuntimeMaxSec=5"),
+        restored(SQL_EXPORTER),
+        "not stable",
+        r"prometheus-post \(pid \d+, user prometheus, .*\) ended within 12 s of its start\.",
+    ),
+    "edited and not restarted": Break(
+        "ops",
+        "grafana.http",
+        edited("/etc/grafana/grafana.ini", "echo '# by hand' >>"),
+        put_back("/etc/grafana/grafana.ini"),
+        "wrong configuration",
+        r"/etc/grafana/grafana\.ini was edited by hand since it was rendered, and the"
+        r" running daemon has not read it\. Put the change into the role's variables",
+    ),
+    "rebound to all addresses": Break(
+        "ops",
+        "node_exporter.http",
+        override(
+            EXPORTER,
+            "ExecStart=",
+            f"ExecStart=/usr/bin/{EXPORTER} --web.listen-address=0.0.0.0:{METRICS}",
         ),
-        "wrong user": Break(
-            "app",
-            "node_exporter.http",
-            override(EXPORTER, "User=nobody"),
-            restored(EXPORTER),
-            "wrong owner",
-            rf"\S+:{METRICS} is held by prometheus-node \(pid \d+, user nobody, .*\): the user is"
-            r" nobody, expected prometheus\.",
-        ),
-        "moved to another port": Break(
-            "ops",
-            "prometheus.http",
-            edited("/etc/default/prometheus", f"sed -i s/:{WEB}/:{WEB + 1}/")
-            + "; systemctl restart prometheus",
-            put_back("/etc/default/prometheus") + "; systemctl restart prometheus",
-            "not bound",
-            rf"nothing listens on 127\.0\.0\.1:{WEB}\. prometheus \(pid \d+, .*\) listens on"
-            rf" 127\.0\.0\.1:{WEB + 1} instead: restart it",
-        ),
-        "replaced by another program": Break(
-            "data",
-            "node_exporter.http",
-            f"systemctl stop {EXPORTER}; {SERVE}=drill-other {HTTP} {METRICS}",
-            f"systemctl stop drill-other; systemctl start {EXPORTER}",
-            "wrong owner",
-            rf"0\.0\.0\.0:{METRICS} is held by python3 "
-            + HELD.format(user="nobody", unit=r"drill-other\.service")
-            + r": the process is python3, expected prometheus-node-exporter or node_exporter;"
-            r" the user is nobody, expected prometheus; the unit is drill-other\.service, expected"
-            rf" {EXPORTER}\.service\.",
-        ),
-        "retired port reopened": Break(
-            "data",
-            "postgresql.intel",
-            f"{SERVE}=drill-retired {HTTP} {RETIRED}",
-            "systemctl stop drill-retired",
-            "must be silent",
-            rf"it is retired, but 0\.0\.0\.0:{RETIRED} is held by python3 "
-            + HELD.format(user="nobody", unit=r"drill-retired\.service")
-            + r"\. Stop it, or allocate the port in registry/ports\.yml\.",
-        ),
-        "unregistered": Break(
-            "data",
-            "",
-            f"{SERVE}=drill-stray {HTTP} {STRAY}",
-            "systemctl stop drill-stray",
-            "not registered",
-            rf"{STRAY}/tcp is not registered, but held on 0\.0\.0\.0 by python3 "
-            + HELD.format(user="nobody", unit=r"drill-stray\.service")
-            + r"\. Stop it, register it in registry/ports\.yml, or allow it with a reason\.",
-        ),
-    },
-    "second": {
-        "dies after 5 s": Break(
-            "app",
-            "node_exporter.http",
-            override(EXPORTER, "Restart=always", "RestartSec=0", "RuntimeMaxSec=5"),
-            restored(EXPORTER),
-            "not stable",
-            r"prometheus-node \(pid \d+, user prometheus, .*\) ended within 12 s of its start\.",
-        ),
-        "edited and not restarted": Break(
-            "ops",
-            "prometheus.http",
-            edited("/etc/prometheus/prometheus.yml", "echo '# by hand' >>"),
-            put_back("/etc/prometheus/prometheus.yml"),
-            "wrong configuration",
-            r"/etc/prometheus/prometheus\.yml was edited by hand since it was rendered, and the"
-            r" running daemon has not read it\. Put the change into the role's variables",
-        ),
-        "rebound to all addresses": Break(
-            "ops",
-            "node_exporter.http",
-            override(
-                EXPORTER,
-                "ExecStart=",
-                f"ExecStart=/usr/bin/{EXPORTER} --web.listen-address=0.0.0.0:{METRICS}",
-            ),
-            restored(EXPORTER),
-            "wrong address",
-            rf"(0\.0\.0\.0|\[::\]):{METRICS} is open, allowed is 127\.0\.0\.0/8 or ::1/128 only\.",
-        ),
-        "answers, but not its protocol": Break(
-            "data",
-            "node_exporter.http",
-            f"install /usr/bin/python3 {BABBLER}\n"
-            + written("/usr/local/lib/drill.py", BABBLE)
-            + override(EXPORTER, "ExecStart=", f"ExecStart={BABBLER} /usr/local/lib/drill.py"),
-            f"{restored(EXPORTER)}; rm {BABBLER} /usr/local/lib/drill.py",
-            "no answer",
-            r"no good answer to the http probe \(127\.0\.0\.1:\d+: no HTTP status line, but",
-        ),
-    },
+        restored(EXPORTER),
+        "wrong address",
+        rf"(0\.0\.0\.0|\[::\]):{METRICS} is open, allowed is 127\.0\.0\.0/8 or ::1/128 only\.",
+    ),
+    "answers, but not its protocol": Break(
+        "data",
+        "node_exporter.http",
+        f"install /usr/bin/python3 {BABBLER}\n"
+        + written("/usr/local/lib/drill.py", BABBLE)
+        + override(EXPORTER, "ExecStart=", f"ExecStart={BABBLER} /usr/local/lib/drill.py"),
+        f"{restored(EXPORTER)}; rm {BABBLER} /usr/local/lib/drill.py",
+        "no answer",
+        r"no good answer to the http probe \(127\.0\.0\.1:\d+: no HTTP status line, but",
+    ),
 }
-# What is there when a round's breakages are done: emulated programs take seconds to start.
-SOCKETS = {
-    "first": [("app", METRICS), ("data", METRICS), ("data", STRAY), ("ops", WEB + 1)],
-    "second": [("data", METRICS), ("ops", METRICS)],
-}
+# What is there when all is broken: emulated programs take seconds to start.
+SOCKETS = [
+    *(("app", port) for port in (METRICS, CONTAINERS)),
+    *(("data", port) for port in (METRICS, RETIRED, STRAY)),
+    *(("ops", port) for port in (METRICS, WEB + 1)),
+]
 WAIT = ("-e", "verify_timeout=8", "-e", "verify_drift_timeout=3", "-e", "verify_settle=12")
-BREAKS = [(name, what) for name, breaks in ROUNDS.items() for what in breaks]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was reported of a round: by verify.yml, and by drift.yml and its file."""
+    """What was reported: by verify.yml, and by drift.yml and its file."""
 
     verify: str
     verify_code: int
@@ -213,43 +209,36 @@ def on_each(scripts: dict[str, list[str]], *, check: bool = True) -> None:
 
 
 @pytest.fixture(scope="module")
-def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
-    """Both rounds, one after the other, and what was found in each."""
-    found = {}
-    for name, breaks in ROUNDS.items():
-        hosts = sorted({broken.host for broken in breaks.values()})
-        try:
-            on_each({host: [b.do for b in breaks.values() if b.host == host] for host in hosts})
-            for host, port in SOCKETS[name]:
-                wait_for(host, port)
-            file = tmp_path_factory.mktemp(name) / "drift.json"
-            # Under emulation a restart takes its time, and so does dying. For the second one, all
-            # that will come has come.
-            verify = play(*WAIT, playbook="playbooks/verify.yml")
-            drift = play(*WAIT, "-e", f"verify_drift_file={file}", playbook="playbooks/drift.yml")
-            report = json.loads(file.read_text())["hosts"]
-            found[name] = Found(verify.output, verify.code, drift.output, drift.code, report)
-        finally:
-            undo = {host: [b.undo for b in breaks.values() if b.host == host] for host in hosts}
-            on_each(undo, check=False)
-    return found
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """What was found when all was broken; it is restored by then."""
+    hosts = {broken.host for broken in BREAKS.values()}
+    try:
+        on_each({host: [b.do for b in BREAKS.values() if b.host == host] for host in hosts})
+        for host, port in SOCKETS:
+            wait_for(host, port)
+        file = tmp_path_factory.mktemp("drift") / "drift.json"
+        # Under emulation a restart takes its time, and so does dying. For the second one, all
+        # that will come has come.
+        verify = play(*WAIT, playbook="playbooks/verify.yml")
+        drift = play(*WAIT, "-e", f"verify_drift_file={file}", playbook="playbooks/drift.yml")
+        report = json.loads(file.read_text())["hosts"]
+        return Found(verify.output, verify.code, drift.output, drift.code, report)
+    finally:
+        undo = {host: [b.undo for b in BREAKS.values() if b.host == host] for host in hosts}
+        on_each(undo, check=False)
 
 
-def at(name: str, what: str) -> Break:
-    return ROUNDS[name][what]
-
-
-@pytest.mark.parametrize(("name", "what"), BREAKS, ids=[what for _name, what in BREAKS])
-def test_verify_names_it(rounds: dict[str, Found], name: str, what: str) -> None:
-    broken, found = at(name, what), rounds[name]
+@pytest.mark.parametrize("what", BREAKS)
+def test_verify_names_it(found: Found, what: str) -> None:
+    broken = BREAKS[what]
     subject = rf"{re.escape(broken.endpoint)} \(\d+/tcp\): " if broken.endpoint else ""
     assert found.verify_code != 0
     assert re.search(rf"{broken.host}: {subject}{broken.message}", found.verify), found.verify
 
 
-@pytest.mark.parametrize(("name", "what"), BREAKS, ids=[what for _name, what in BREAKS])
-def test_drift_names_it(rounds: dict[str, Found], name: str, what: str) -> None:
-    broken, found = at(name, what), rounds[name]
+@pytest.mark.parametrize("what", BREAKS)
+def test_drift_names_it(found: Found, what: str) -> None:
+    broken = BREAKS[what]
     assert found.drift_code != 0
     host = found.report[broken.host]
     if broken.endpoint:
@@ -262,21 +251,20 @@ def test_drift_names_it(rounds: dict[str, Found], name: str, what: str) -> None:
     assert re.search(rf"{broken.host}: .*{broken.message}", found.drift)
 
 
-@pytest.mark.parametrize("name", ROUNDS)
-def test_nothing_else_is_named(rounds: dict[str, Found], name: str) -> None:
-    broken = {(b.host, b.endpoint) for b in ROUNDS[name].values()}
+def test_nothing_else_is_named(found: Found) -> None:
+    broken = {(b.host, b.endpoint) for b in BREAKS.values()}
     named = {
         (host, row["id"])
-        for host, entry in rounds[name].report.items()
+        for host, entry in found.report.items()
         for row in entry["endpoints"]
         if not row["ok"]
     }
     # A stopped nginx has lost both of its ports.
     assert named - broken <= {("app", "nginx.https")}
-    assert set(rounds[name].report) == set(plans())
+    assert set(found.report) == set(plans())
 
 
-def test_when_all_is_restored_there_is_no_drift(rounds: dict[str, Found], tmp_path: Path) -> None:
+def test_when_all_is_restored_there_is_no_drift(tmp_path: Path) -> None:
     file = tmp_path / "drift.json"
     wait = "verify_drift_timeout=60"
     run = play("-e", wait, "-e", f"verify_drift_file={file}", playbook="playbooks/drift.yml")

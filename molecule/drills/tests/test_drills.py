@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lab import fingerprint, on, play, port_of, registry, wait_for, write
+from lab import SERVICES, fingerprint, on, play, port_of, registry, wait_for, write
 
 Stranger = Callable[..., AbstractContextManager[None]]
 
@@ -88,7 +88,8 @@ def test_an_unreachable_host_does_not_stop_the_others(tmp_path: Path) -> None:
 def test_a_wrong_key_checksum_is_refused_unchanged() -> None:
     before = fingerprint("data")
     wrong = "sha256:" + "0" * 64
-    run = play("--limit", "data", "-e", f"postgresql_apt_key_checksum={wrong}")
+    words = ("--limit", "data", "-e", f"postgresql_apt_key_checksum={wrong}")
+    run = play(*words, playbook=SERVICES)
     assert run.code != 0
     assert "checksum" in run.output
     assert fingerprint("data") == before
@@ -140,7 +141,7 @@ def test_a_port_change_is_followed_everywhere(tmp_path: Path) -> None:
     assert f":{new}" in config
     assert f":{old}" not in config
 
-    back = play("--limit", "ops", "--tags", "prometheus")
+    back = play("--limit", "ops", "--tags", "prometheus", playbook=SERVICES)
     assert back.code == 0, back.output
     listeners = on("ops", "ss -Hltn 2>/dev/null")
     assert f":{old} " in listeners

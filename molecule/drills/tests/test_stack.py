@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from lab import on, play, port_of
+from lab import SERVICES, on, play, port_of
 from network import inside
 
 UNITS = {"grafana": "grafana-server"}
@@ -46,7 +46,8 @@ def test_a_misspelt_option_is_refused_and_the_old_configuration_stays(case: str)
     before = state()
     assert all("\nactive\n" in found for found in before.values())
     tags = ",".join(service for service, _file, _option in places.values())
-    run = play("--limit", ",".join(places), "--tags", tags, "-e", json.dumps(variables))
+    words = ("--limit", ",".join(places), "--tags", tags, "-e", json.dumps(variables))
+    run = play(*words, playbook=SERVICES)
     assert run.code != 0
     for host, (_service, _file, option) in places.items():
         assert option in run.failure(host)

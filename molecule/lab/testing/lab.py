@@ -16,6 +16,8 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[3]
 REGISTRY = ROOT / "registry" / "ports.yml"
+# The part of site.yml that provisions, without what comes before and after.
+SERVICES = "playbooks/services.yml"
 STATE = ROOT / ".lab" / os.environ.get("LAB_NAME", "prsnl-lab")
 
 # Everything a refused run must leave alone: configuration, packages, units and services.
