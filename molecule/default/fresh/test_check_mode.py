@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
-from lab import STATE, on, plans, play
+from lab import STATE, on, on_all, plans, play
 
 # What was written, installed, started or opened. One command for each host.
 EVERYTHING = r"""
@@ -16,17 +14,15 @@ if command -v nft > /dev/null; then nft list ruleset; fi
 """
 
 
-def everything() -> dict[str, set[str]]:
-    with ThreadPoolExecutor() as pool:
-        listings = pool.map(lambda host: on(host, EVERYTHING).splitlines(), plans())
-        return dict(zip(plans(), map(set, listings), strict=True))
+def everything(host: str) -> set[str]:
+    return set(on(host, EVERYTHING).splitlines())
 
 
 def test_check_mode_names_every_change_and_makes_none() -> None:
     keys = sorted(STATE.rglob("*"))
-    before = everything()
+    before = on_all(everything)
     run = play("--check", "--diff")
-    after = everything()
+    after = on_all(everything)
 
     assert run.code == 0, run.output
     for host, plan in plans().items():

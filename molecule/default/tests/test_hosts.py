@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import testinfra
-from lab import STATE, address_of, on, plans, port_of
+from lab import STATE, address_of, on, on_all, plans, port_of, secret
 from testinfra.host import Host
 
 PLANNED = [(host, endpoint) for host, plan in plans().items() for endpoint in plan]
@@ -32,8 +32,12 @@ def name(value: object) -> str | None:
 
 
 @functools.cache
-def connects(source: str) -> set[tuple[str, int]]:
-    """The (host, port) pairs that a lab host can connect to; all are tried at once."""
+def connects() -> dict[str, set[tuple[str, int]]]:
+    """The (host, port) pairs that each lab host can connect to."""
+    return on_all(connects_from)
+
+
+def connects_from(source: str) -> set[tuple[str, int]]:
     wanted = {(host, endpoint["port"]) for asking, host, endpoint in VIEWS if asking == source}
     tries = [
         f"(timeout 20 bash -c 'exec 3<>/dev/tcp/{address_of(host)}/{port}' 2>/dev/null"
@@ -46,8 +50,11 @@ def connects(source: str) -> set[tuple[str, int]]:
 
 @dataclass(frozen=True)
 class Seen:
-    """What testinfra sees on a host: sockets, users by the name of their processes, units."""
+    """What testinfra sees on a host: its system, sockets, users of processes by name, and units."""
 
+    machine: str
+    distribution: str
+    state: str
     sockets: frozenset[str]
     users: dict[str, set[str]]
     running: set[str]
@@ -55,7 +62,11 @@ class Seen:
 
 
 @functools.cache
-def seen(name: str) -> Seen:
+def seen() -> dict[str, Seen]:
+    return on_all(seen_on)
+
+
+def seen_on(name: str) -> Seen:
     host = connect(name)
     users: dict[str, set[str]] = {}
     for line in host.check_output("ps -e -o user:32=,comm=").splitlines():
@@ -64,6 +75,9 @@ def seen(name: str) -> Seen:
     list_units = "systemctl list-units --type=service --state=running --plain --no-legend"
     list_files = "systemctl list-unit-files --state=enabled,enabled-runtime --no-legend"
     return Seen(
+        machine=host.check_output("uname -m"),
+        distribution=host.system_info.distribution,
+        state=host.check_output("systemctl is-system-running"),
         sockets=frozenset(host.socket.get_listening_sockets()),
         users=users,
         running={line.split()[0] for line in host.check_output(list_units).splitlines()},
@@ -90,15 +104,13 @@ def connect(name: str) -> Host:
 
 @pytest.mark.parametrize("name", plans())
 def test_the_host_is_an_arm64_debian_with_systemd(name: str) -> None:
-    host = connect(name)
-    assert host.check_output("uname -m") == "aarch64"
-    assert host.system_info.distribution == "debian"
-    assert host.check_output("systemctl is-system-running") == "running"
+    found = seen()[name]
+    assert (found.machine, found.distribution, found.state) == ("aarch64", "debian", "running")
 
 
 @pytest.mark.parametrize(("host", "endpoint"), BOUND, ids=name)
 def test_an_expected_endpoint_is_bound_by_its_owner(host: str, endpoint: dict[str, Any]) -> None:
-    found = seen(host)
+    found = seen()[host]
     assert all(listens(found, endpoint, address) for address in endpoint["listen"])
     owner = endpoint["owner"]
     assert owner["unit"] in found.running
@@ -111,7 +123,7 @@ def test_an_expected_endpoint_is_bound_by_its_owner(host: str, endpoint: dict[st
 @pytest.mark.parametrize(("host", "endpoint"), SILENT, ids=name)
 def test_a_retired_port_is_silent(host: str, endpoint: dict[str, Any]) -> None:
     assert not [
-        sock for sock in seen(host).sockets if sock.rpartition(":")[2] == str(endpoint["port"])
+        sock for sock in seen()[host].sockets if sock.rpartition(":")[2] == str(endpoint["port"])
     ]
 
 
@@ -124,7 +136,7 @@ def test_other_hosts_reach_what_they_may_reach(
         entry["host"] for entry in endpoint["sources"]
     }
     is_loopback_only = not endpoint["sources"] and not may_come
-    reached = (target, endpoint["port"]) in connects(source)
+    reached = (target, endpoint["port"]) in connects()[source]
     if may_come:
         assert reached
     if is_loopback_only:
@@ -141,10 +153,10 @@ def psql(source: str, port: int, password: str, database: str = "prsnl") -> str:
 
 def test_psql_connects_from_app_by_scram() -> None:
     port = port_of("postgresql.sql")
-    secret = (STATE / "secrets" / "postgresql-prsnl.password").read_text().strip()
-    assert psql("app", port, secret) == f"prsnl|{port}"
-    assert "password authentication failed" in psql("app", port, secret + "x")
-    assert "Connection refused" in psql("app", port_of("postgresql.intel"), secret)
+    password = secret("postgresql-prsnl.password")
+    assert psql("app", port, password) == f"prsnl|{port}"
+    assert "password authentication failed" in psql("app", port, password + "x")
+    assert "Connection refused" in psql("app", port_of("postgresql.intel"), password)
 
 
 def test_postgresql_refuses_what_is_not_declared() -> None:
@@ -153,8 +165,8 @@ def test_postgresql_refuses_what_is_not_declared() -> None:
     script = f"import socket; socket.create_connection(({address_of('data')!r}, {port}), 20)"
     refused = on("ops", f"python3 -c {shlex.quote(script)} 2>&1", check=False)
     assert "ConnectionRefusedError" in refused
-    secret = (STATE / "secrets" / "postgresql-prsnl.password").read_text().strip()
-    assert "pg_hba.conf rejects connection" in psql("app", port, secret, "postgres")
+    password = secret("postgresql-prsnl.password")
+    assert "pg_hba.conf rejects connection" in psql("app", port, password, "postgres")
 
 
 def test_passwords_are_stored_as_scram_verifiers() -> None:

@@ -9,16 +9,11 @@ import time
 from typing import Any
 
 import pytest
-from lab import STATE, address_of, on, plans, play, port_of
+from lab import SECRETS, SERVICES, address_of, generated, leaked, on, plans, play, port_of, secret
 from network import inside
 
-SECRETS = STATE / "secrets"
 PLANNED = [(host, endpoint) for host, plan in plans().items() for endpoint in plan]
 CURL = ["curl", "--silent", "--show-error", "--globoff", "--max-time", "60"]
-
-
-def secret(name: str) -> str:
-    return (SECRETS / name).read_text(encoding="utf-8").strip()
 
 
 def site(path: str, scheme: str = "https") -> str:
@@ -217,18 +212,6 @@ rm /root/patterns
 """
 
 
-def leaked(text: str) -> list[str]:
-    """The generated secrets that a text holds, by the names of their files."""
-    return sorted(name for name in generated() if secret(name) in text)
-
-
-def generated() -> list[str]:
-    names = [path.name for path in SECRETS.iterdir() if path.suffix in (".password", ".token")]
-    names += [path.name for path in SECRETS.glob("*encryption.key")]
-    assert "dragonfly.password" in names
-    return names
-
-
 @pytest.mark.parametrize("host", plans())
 def test_no_secret_can_be_read_on_a_host(host: str) -> None:
     patterns = "".join(f"{secret(name)}\n" for name in generated())
@@ -242,7 +225,7 @@ def test_no_secret_is_printed() -> None:
         "dragonfly_cache_mode": True,
         "kibana_settings": {"server.name": "drill"},
     }
-    run = play("--check", "--diff", "-vvv", "-e", json.dumps(changes))
+    run = play("--check", "--diff", "-vvv", "-e", json.dumps(changes), playbook=SERVICES)
     assert run.code == 0, run.output
     assert run.output.count("The content is secret.") >= len(changes)
     assert leaked(run.output) == []

@@ -8,34 +8,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lab import SERVICES, fingerprint, on, play, port_of, registry, wait_for, write
+from lab import SERVICES, fingerprint, on, play, record, registry, wait_for, write
 
 Stranger = Callable[..., AbstractContextManager[None]]
-
-
-def record(endpoint: str, status: str, to: int, was: int | None = None) -> dict[str, object]:
-    """A history entry for one endpoint."""
-    change: dict[str, object] = {"endpoint": endpoint, "to": to, "status": status}
-    if was is not None:
-        change["from"] = was
-    return {
-        # The newest entry's, because dates ascend.
-        "date": registry()["history"][-1]["date"],
-        "what": f"{endpoint} changed",
-        "why": "A drill",
-        "by": "The drills",
-        "changes": [change],
-    }
-
-
-def moved(endpoint: str, port: int, path: Path) -> Path:
-    """A copy of the registry in which an endpoint has another port."""
-    data = registry()
-    service, name = endpoint.split(".")
-    entry = data["services"][service]["endpoints"][name]
-    data["history"].append(record(endpoint, entry["status"], port, entry["port"]))
-    entry["port"] = port
-    return write(data, path)
 
 
 def test_a_broken_registry_stops_before_the_first_task(tmp_path: Path) -> None:
@@ -125,24 +100,3 @@ def test_a_service_without_a_role_is_planned_verified_and_shown(
     row = next(line for line in run.output.splitlines() if "127.0.0.1:8123" in line)
     assert "echo" in row
     assert "ok" in row
-
-
-def test_a_port_change_is_followed_everywhere(tmp_path: Path) -> None:
-    old = port_of("prometheus.http")
-    new = old + 1
-    run = play(registry=moved("prometheus.http", new, tmp_path / "ports.yml"))
-    assert run.code == 0, run.output
-    assert run.recap("app")["changed"] == run.recap("data")["changed"] == 0
-    assert run.recap("ops")["changed"] > 0
-    listeners = on("ops", "ss -Hltn 2>/dev/null")
-    assert f":{new} " in listeners
-    assert f":{old} " not in listeners
-    config = on("ops", "cat /etc/prometheus/prometheus.yml")
-    assert f":{new}" in config
-    assert f":{old}" not in config
-
-    back = play("--limit", "ops", "--tags", "prometheus", playbook=SERVICES)
-    assert back.code == 0, back.output
-    listeners = on("ops", "ss -Hltn 2>/dev/null")
-    assert f":{old} " in listeners
-    assert f":{new} " not in listeners

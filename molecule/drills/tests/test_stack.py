@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
-from lab import SERVICES, on, play, port_of
+from lab import SERVICES, Run, on, play, port_of
 from network import inside
 
 UNITS = {"grafana": "grafana-server"}
@@ -33,26 +35,47 @@ MISSPELT = {
 }
 
 
-@pytest.mark.parametrize("case", MISSPELT)
-def test_a_misspelt_option_is_refused_and_the_old_configuration_stays(case: str) -> None:
-    places, variables = MISSPELT[case]
+@dataclass(frozen=True)
+class Refused:
+    """A run with a misspelt option, and what was on its hosts before and after."""
 
-    def state() -> dict[str, str]:
+    run: Run
+    before: dict[str, str]
+    after: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def refused() -> dict[str, Refused]:
+    """All runs, at once: they share hosts, but no role."""
+
+    def state(case: str) -> dict[str, str]:
         return {
             host: on(host, f"sha256sum {file}; systemctl is-active {UNITS.get(service, service)}")
-            for host, (service, file, _option) in places.items()
+            for host, (service, file, _option) in MISSPELT[case][0].items()
         }
 
-    before = state()
-    assert all("\nactive\n" in found for found in before.values())
-    tags = ",".join(service for service, _file, _option in places.values())
-    words = ("--limit", ",".join(places), "--tags", tags, "-e", json.dumps(variables))
-    run = play(*words, playbook=SERVICES)
-    assert run.code != 0
-    for host, (_service, _file, option) in places.items():
-        assert option in run.failure(host)
-        assert "The former files are back" in run.failure(host)
-    assert state() == before
+    def refuse(case: str) -> Refused:
+        places, variables = MISSPELT[case]
+        tags = ",".join(service for service, _file, _option in places.values())
+        words = ("--limit", ",".join(places), "--tags", tags, "-e", json.dumps(variables))
+        before = state(case)
+        return Refused(play(*words, playbook=SERVICES), before, state(case))
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(MISSPELT, pool.map(refuse, MISSPELT), strict=True))
+
+
+@pytest.mark.parametrize("case", MISSPELT)
+def test_a_misspelt_option_is_refused_and_the_old_configuration_stays(
+    refused: dict[str, Refused], case: str
+) -> None:
+    found = refused[case]
+    assert all("\nactive\n" in text for text in found.before.values())
+    assert found.run.code != 0
+    for host, (_service, _file, option) in MISSPELT[case][0].items():
+        assert option in found.run.failure(host)
+        assert "The former files are back" in found.run.failure(host)
+    assert found.after == found.before
 
 
 def firing() -> set[tuple[str, str]]:

@@ -8,17 +8,22 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
+
+Found = TypeVar("Found")
 
 ROOT = Path(__file__).resolve().parents[3]
 REGISTRY = ROOT / "registry" / "ports.yml"
 # The part of site.yml that provisions, without what comes before and after.
 SERVICES = "playbooks/services.yml"
 STATE = ROOT / ".lab" / os.environ.get("LAB_NAME", "prsnl-lab")
+SECRETS = STATE / "secrets"
 
 # Everything a refused run must leave alone: configuration, packages, units and services.
 FINGERPRINT = r"""
@@ -123,6 +128,12 @@ def on(host: str, script: str, *, stdin: str = "", check: bool = True) -> str:
     return done.stdout
 
 
+def on_all(look: Callable[[str], Found]) -> dict[str, Found]:
+    """What is found on each of the planned hosts, by name; they are looked at all at once."""
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(plans(), pool.map(look, plans()), strict=True))
+
+
 def fingerprint(host: str) -> set[str]:
     """The lines that describe the host's state; two equal sets mean an unchanged host."""
     return set(on(host, FINGERPRINT).splitlines())
@@ -138,6 +149,24 @@ def wait_for(host: str, port: int, protocol: str = "tcp") -> None:
     raise AssertionError(f"{host}: no socket has {port}/{protocol} after 30 s")
 
 
+def generated() -> list[str]:
+    """The names of the files that hold the lab's generated secrets."""
+    names = [path.name for path in SECRETS.iterdir() if path.suffix in (".password", ".token")]
+    names += [path.name for path in SECRETS.glob("*encryption.key")]
+    assert "dragonfly.password" in names
+    return names
+
+
+def secret(name: str) -> str:
+    """A generated secret, by the name of its file."""
+    return (SECRETS / name).read_text(encoding="utf-8").strip()
+
+
+def leaked(text: str) -> list[str]:
+    """The generated secrets that a text holds, by the names of their files."""
+    return sorted(name for name in generated() if secret(name) in text)
+
+
 def registry() -> Any:
     """The registry, with comments and order, to be changed and written by `write`."""
     return YAML().load(REGISTRY)
@@ -147,6 +176,31 @@ def write(data: Any, path: Path) -> Path:
     """Write a registry to a file; returns the file's path."""
     YAML().dump(data, path)
     return path
+
+
+def record(endpoint: str, status: str, to: int, was: int | None = None) -> dict[str, object]:
+    """A history entry for one endpoint."""
+    change: dict[str, object] = {"endpoint": endpoint, "to": to, "status": status}
+    if was is not None:
+        change["from"] = was
+    return {
+        # The newest entry's, because dates ascend.
+        "date": registry()["history"][-1]["date"],
+        "what": f"{endpoint} changed",
+        "why": "A drill",
+        "by": "The drills",
+        "changes": [change],
+    }
+
+
+def moved(endpoint: str, port: int) -> Any:
+    """The registry, with another port for `service.endpoint` and its history entry."""
+    data = registry()
+    service, name = endpoint.split(".")
+    entry = data["services"][service]["endpoints"][name]
+    data["history"].append(record(endpoint, entry["status"], port, entry["port"]))
+    entry["port"] = port
+    return data
 
 
 def port_of(endpoint: str) -> int:
