@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lab import SERVICES, fingerprint, on, play, record, registry, wait_for, write
+from lab import SERVICES, fingerprint, on, on_all, play, record, registry, wait_for, write
 
 Stranger = Callable[..., AbstractContextManager[None]]
 
@@ -27,7 +27,7 @@ def test_a_broken_registry_stops_before_the_first_task(tmp_path: Path) -> None:
 def test_unfit_hosts_are_refused_unchanged() -> None:
     """Of another architecture, another system, and with a full disk: all is said at once."""
     hosts = ("app", "data")
-    before = {host: fingerprint(host) for host in hosts}
+    before = on_all(fingerprint)
     on("data", "mkdir -p /var/lib/drill && mount -t tmpfs -o size=1m tmpfs /var/lib/drill")
     wanted = {
         "preflight_architectures": ["s390x"],
@@ -45,7 +45,7 @@ def test_unfit_hosts_are_refused_unchanged() -> None:
         assert "s390x" in run.failure(host)
         assert "fedora" in run.failure(host)
         assert ("/var/lib/drill has" in run.failure(host)) == (host == "data")
-    assert {host: fingerprint(host) for host in hosts} == before
+    assert on_all(fingerprint) == before
 
 
 def test_an_unreachable_host_does_not_stop_the_others(tmp_path: Path) -> None:

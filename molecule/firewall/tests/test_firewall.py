@@ -313,7 +313,7 @@ def test_nobody_is_locked_out(tmp_path: Path) -> None:
         print("seconds until the old rules were back (killed, cut):", *map(round, took))
 
     for host in HOSTS:
-        on(host, "true")
+        on(host, "true", anew=True)
     gateway = inside("app", "ip", "-4", "route", "show", "default").split()[2]
     ssh = next(line for line in own_rules("app").splitlines() if f"tcp dport {SSH} " in line)
     allowed_sources = ssh.partition("{")[2].partition("}")[0].split(",")
@@ -347,7 +347,9 @@ def test_rules_and_services_are_back_after_a_reboot() -> None:
     pid.cache_clear()
     wait_until(lambda: own_rules("data") == rules, 120, "the rules are back")
     waiting = "systemctl is-system-running --wait"
-    wait_until(lambda: on("data", waiting, check=False).strip() == "running", 120, "it runs")
+    wait_until(
+        lambda: on("data", waiting, check=False, anew=True).strip() == "running", 120, "it runs"
+    )
     assert own_rules("data") == rules
     units = {e["owner"]["unit"] for e in plans()["data"] if e["expect"] == "bound"} | {
         "ssh.service"
@@ -356,7 +358,7 @@ def test_rules_and_services_are_back_after_a_reboot() -> None:
         "systemctl show -P ActiveEnterTimestampMonotonic prsnl-ports-firewall.service;"
         f"systemctl show -P ExecMainStartTimestampMonotonic {' '.join(sorted(units))}"
     )
-    loaded, *started = map(int, on("data", show_times).split())
+    loaded, *started = map(int, on("data", show_times, anew=True).split())
     assert len(started) == len(units)
     assert 0 < loaded < min(started)
     for source in set(SOURCES) - {"data"}:

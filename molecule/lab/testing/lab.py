@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -114,18 +117,28 @@ def address_of(host: str) -> str:
     return on(host, "hostname -I").split()[0]
 
 
-def on(host: str, script: str, *, stdin: str = "", check: bool = True) -> str:
+def on(host: str, script: str, *, stdin: str = "", check: bool = True, anew: bool = False) -> str:
     """Run a shell script on a lab host; returns its standard output.
 
-    Others on the host see the script in its list of processes; `stdin` is for secrets.
+    Others on the host see the script in its list of processes; `stdin` is for secrets. `anew`
+    connects for this script, which tells whether that is possible.
     """
-    command = ["ssh", "-F", str(STATE / "ssh_config"), host, script]
+    command = ["ssh", "-F", str(STATE / "ssh_config"), *([] if anew else _shared()), host, script]
     done = subprocess.run(
         command, input=stdin, capture_output=True, text=True, timeout=300, check=False
     )
     if check and done.returncode != 0:
         raise AssertionError(f"{host}: {script!r} ended with {done.returncode}: {done.stderr}")
     return done.stdout
+
+
+@functools.cache
+def _shared() -> list[str]:
+    # To connect takes an emulated host longer than most scripts do.
+    folder = tempfile.mkdtemp(prefix="prsnl-ssh-")
+    atexit.register(shutil.rmtree, folder)
+    options = ("ControlMaster=auto", "ControlPersist=60", f"ControlPath={folder}/%C")
+    return [word for option in options for word in ("-o", option)]
 
 
 def on_all(look: Callable[[str], Found]) -> dict[str, Found]:
