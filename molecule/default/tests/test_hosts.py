@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import testinfra
-from lab import STATE, address_of, on, on_all, plans, port_of, secret
+from lab import STATE, address_of, on, on_all, plans, port_of, secret, shared
 from testinfra.host import Host
 
 PLANNED = [(host, endpoint) for host, plan in plans().items() for endpoint in plan]
@@ -73,7 +73,6 @@ def seen_on(name: str) -> Seen:
         user, comm = line.split(maxsplit=1)
         users.setdefault(comm, set()).add(user)
     list_units = "systemctl list-units --type=service --state=running --plain --no-legend"
-    list_files = "systemctl list-unit-files --state=enabled,enabled-runtime --no-legend"
     return Seen(
         machine=host.check_output("uname -m"),
         distribution=host.system_info.distribution,
@@ -81,12 +80,7 @@ def seen_on(name: str) -> Seen:
         sockets=frozenset(host.socket.get_listening_sockets()),
         users=users,
         running={line.split()[0] for line in host.check_output(list_units).splitlines()},
-        enabled={
-            line.split()[0]
-            for line in host.check_output(
-                f"{list_files}; ls /etc/systemd/system/multi-user.target.wants"
-            ).splitlines()
-        },
+        enabled=set(host.check_output("ls /etc/systemd/system/*.wants").splitlines()),
     )
 
 
@@ -98,8 +92,8 @@ def listens(found: Seen, endpoint: dict[str, Any], address: str) -> bool:
 
 
 def connect(name: str) -> Host:
-    ssh_config = str(STATE / "ssh_config")
-    return testinfra.get_host(f"ssh://{name}", ssh_config=ssh_config, controlpersist=60)
+    options = {"ssh_config": str(STATE / "ssh_config"), "ssh_extra_args": " ".join(shared())}
+    return testinfra.get_host(f"ssh://{name}", controlpersist=0, **options)
 
 
 @pytest.mark.parametrize("name", plans())

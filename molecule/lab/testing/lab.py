@@ -123,7 +123,7 @@ def on(host: str, script: str, *, stdin: str = "", check: bool = True, anew: boo
     Others on the host see the script in its list of processes; `stdin` is for secrets. `anew`
     connects for this script, which tells whether that is possible.
     """
-    command = ["ssh", "-F", str(STATE / "ssh_config"), *([] if anew else _shared()), host, script]
+    command = ["ssh", "-F", str(STATE / "ssh_config"), *([] if anew else shared()), host, script]
     done = subprocess.run(
         command, input=stdin, capture_output=True, text=True, timeout=300, check=False
     )
@@ -133,8 +133,8 @@ def on(host: str, script: str, *, stdin: str = "", check: bool = True, anew: boo
 
 
 @functools.cache
-def _shared() -> list[str]:
-    # To connect takes an emulated host longer than most scripts do.
+def shared() -> list[str]:
+    """Options of ssh for one connection to a host: it takes longer than most commands there."""
     folder = tempfile.mkdtemp(prefix="prsnl-ssh-")
     atexit.register(shutil.rmtree, folder)
     options = ("ControlMaster=auto", "ControlPersist=60", f"ControlPath={folder}/%C")
