@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -257,6 +258,7 @@ def verify_host(
     deadline = time.monotonic() + timeout
     pause = FIRST_PAUSE
     answered: set[Target] = set()
+    young: dict[str, tuple[Verification, Snapshot]] = {}
 
     def look() -> tuple[list[Verification], Snapshot]:
         snapshot = take_snapshot()
@@ -267,6 +269,11 @@ def verify_host(
     while True:
         results, snapshot = look()
         _probe_all(results, answered)
+        for result in results:
+            if not result.sockets and result.endpoint.id in young:
+                _call_unstable(result, *young[result.endpoint.id])
+            elif _has_to_live(result) and time.time() - _start(result, snapshot) < settle:
+                young[result.endpoint.id] = result, snapshot
         left = deadline - time.monotonic()
         if left <= 0 or not any(not result.ok and result.may_heal for result in results):
             break
@@ -280,7 +287,7 @@ def verify_host(
         return results, snapshot
     time.sleep(left)
     later, later_snapshot = look()
-    return _settled(results, snapshot, later, later_snapshot, settle), later_snapshot
+    return _settled(results, snapshot, later, later_snapshot), later_snapshot
 
 
 def _has_to_live(result: Verification) -> bool:
@@ -304,7 +311,6 @@ def _settled(
     before: Snapshot,
     later: t.Sequence[Verification],
     after: Snapshot,
-    settle: float,
 ) -> list[Verification]:
     """Return the results, with the later ones of endpoints that have changed hands or gone."""
     final = []
@@ -313,16 +319,23 @@ def _settled(
         if not _has_to_live(old) or not pids or (new.ok and pids & _pids(new, after)):
             final.append(old)
             continue
-        was = listed(unique(describe_holders(before, sock, time.time()) for sock in old.sockets))
-        now = f"{new.bound_by} holds it now." if new.sockets else "Nobody holds it now."
-        messages, new.messages = new.messages, []
-        new.add(
-            "not stable",
-            f"{was} ended within {settle:g} s of its start. {now}" + _unit_hint(new.endpoint),
-        )
-        new.messages += messages if new.sockets else []
+        _call_unstable(new, old, before)
         final.append(new)
     return final
+
+
+def _call_unstable(new: Verification, old: Verification, before: Snapshot) -> None:
+    """Add the fault of an endpoint whose holder was young and is gone."""
+    now = time.time()
+    was = listed(unique(describe_holders(before, sock, now) for sock in old.sockets))
+    age = math.ceil(now - _start(old, before))
+    heir = f"{new.bound_by} holds it now." if new.sockets else "Nobody holds it now."
+    messages, new.messages = new.messages, []
+    new.add(
+        "not stable",
+        f"{was} ended within {age} s of its start. {heir}" + _unit_hint(new.endpoint),
+    )
+    new.messages += messages if new.sockets else []
 
 
 def _pids(result: Verification, snapshot: Snapshot) -> set[int]:

@@ -49,6 +49,7 @@ options:
     description:
       - For how many seconds a daemon has to live. One that is younger is looked at again when it is
         that old, and has to be the same one. Older ones cost no time.
+      - One that was younger and goes while others are waited for is not stable either.
       - Not in check mode.
     type: int
     default: 10

@@ -418,6 +418,36 @@ def test_a_daemon_that_was_started_again_is_named(host: Host) -> None:
     assert "ended within 6 s of its start. web (web) holds it now." in result.messages[0]
 
 
+def test_a_daemon_that_died_while_others_were_waited_for_is_named(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "format_start", lambda _start, _now: "09:14")
+    missing = PLAN["endpoints"][0] | {"id": "web.https", "port": 443}
+    monkeypatch.setitem(PLAN, "endpoints", [*PLAN["endpoints"], missing])
+    host.since, host.dies_at = 999, 1003
+    results, _snapshot = port_verify.verify_host(
+        judge.read_plan(PLAN), 5, registry="registry/ports.yml", settle=6
+    )
+    assert [result.verdict for result in results] == ["not stable", "not bound"]
+    # It was last seen after 1.75 s, and missed after 5.
+    assert results[0].messages == [
+        "web (pid 7, user web, since 09:14, unit web.service) ended within 6 s of its start. Nobody"
+        " holds it now. See its state and log: systemctl status web.service"
+    ]
+
+
+def test_an_old_daemon_that_is_gone_is_only_not_bound(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = PLAN["endpoints"][0] | {"id": "web.https", "port": 443}
+    monkeypatch.setitem(PLAN, "endpoints", [*PLAN["endpoints"], missing])
+    host.since, host.dies_at = 900, 1003
+    results, _snapshot = port_verify.verify_host(
+        judge.read_plan(PLAN), 5, registry="registry/ports.yml", settle=6
+    )
+    assert [result.verdict for result in results] == ["not bound", "not bound"]
+
+
 def test_the_report_has_a_line_for_each_difference(host: Host) -> None:
     host.starts_at = 2000
     line = (
