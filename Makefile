@@ -23,7 +23,7 @@ site: .venv/.site lab-up ## build the lab, provision it with site.yml, print the
 
 test: .venv/.test ## every test; lint and unit run beside Molecule and print at the end
 	@mkdir -p .lab
-	@{ $(MAKE) --no-print-directory unit && scripts/idle.sh $(MAKE) --no-print-directory lint; } > .lab/checks.log 2>&1 & checks=$$!; \
+	@$(MAKE) --no-print-directory lint unit > .lab/checks.log 2>&1 & checks=$$!; \
 	$(MAKE) --no-print-directory molecule; hosts=$$?; \
 	wait $$checks; checks=$$?; cat .lab/checks.log; exit $$((hosts || checks))
 
