@@ -20,7 +20,8 @@ def compile_once(path, source):
     kept = f"{FOLDER}/{_imp.source_hash(len(source), source).hex()}"
     try:
         with open(kept, "rb") as file:
-            return marshal.load(file)  # noqa: S302  the folder is root's
+            # Not load(), which asks the file for every few bytes.
+            return marshal.loads(file.read())  # noqa: S302  the folder is root's
     except (OSError, EOFError, ValueError):
         code = compile_source(path, source)
     try:
