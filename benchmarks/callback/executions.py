@@ -40,6 +40,9 @@ class CallbackModule(CallbackBase):
             variables = options.get("task_vars") or {}
             if action._connection.transport != "local":
                 role = action._task._role
+                # A role that others include counts as theirs.
+                while role and role.get_parents():
+                    role = role.get_parents()[0]
                 line = f"{variables.get('inventory_hostname')} {role.get_name() if role else '-'}\n"
                 with open(log, "a", encoding="utf-8") as file:
                     file.write(line)
