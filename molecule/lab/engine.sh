@@ -5,9 +5,9 @@
 # hybrid control groups, and not every machine lets root raise limits.
 set -eu
 conf=$1
-image=localhost/prsnl-lab-probe
+image=localhost/prsnl-lab-probe:$$
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work"; podman rmi --force "$image" > /dev/null 2>&1 || :' EXIT
 
 # shellcheck disable=SC2046  # one word for each library
 tar --create --dereference --directory / bin/true $(ldd /bin/true | grep -o '/[^ )]*' | cut -c2-) > "$work/root.tar"
