@@ -11,11 +11,8 @@ from lab import REGISTRY, ROOT
 
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall_pf import (
-    HEADER,
-    render,
-)
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import (
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.pf_rules import HEADER, render
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import (
     Policy,
     read_openings,
 )

@@ -9,16 +9,16 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import (
     CACHE,
     download_folders,
     installations,
     key_path,
     source_path,
 )
-from ansible_collections.prsnl.ports.plugins.plugin_utils import controller
-from ansible_collections.prsnl.ports.plugins.plugin_utils.confinement import confine
-from ansible_collections.prsnl.ports.plugins.plugin_utils.faults import listed
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.confinement import confine
 
 Execute = t.Callable[[str, dict[str, t.Any]], None]
 display = Display()

@@ -7,9 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
-from ansible_collections.prsnl.ports.plugins.plugin_utils import controller
-from ansible_collections.prsnl.ports.plugins.plugin_utils.faults import listed
-from ansible_collections.prsnl.ports.plugins.plugin_utils.plan_action import PlanAction
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.plan_action import PlanAction
 
 SSH = ("ssh", "paramiko", "paramiko_ssh", "libssh")
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.prsnl.ports.plugins.plugin_utils.plan_action import PlanAction
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.plan_action import PlanAction
 
 
 class ActionModule(PlanAction):

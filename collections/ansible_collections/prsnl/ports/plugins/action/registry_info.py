@@ -7,8 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.prsnl.ports.plugins.plugin_utils import controller, jmespath_query
-from ansible_collections.prsnl.ports.plugins.plugin_utils.model import Endpoint, Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller, jmespath_query
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Endpoint, Registry
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]

@@ -175,10 +175,7 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.prsnl.ports.plugins.plugin_utils import controller, jmespath_query
-from ansible_collections.prsnl.ports.plugins.plugin_utils.faults import found, near, shown
-from ansible_collections.prsnl.ports.plugins.plugin_utils.model import Endpoint, Registry
-from ansible_collections.prsnl.ports.plugins.plugin_utils.plan import (
+from ansible_collections.prsnl.ports.plugins.plugin_utils.plan.compute import (
     PlanError,
     PlannedEndpoint,
     Topology,
@@ -186,6 +183,9 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.plan import (
     serving_hosts,
     targets,
 )
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller, jmespath_query
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import found, near, shown
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Endpoint, Registry
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]

@@ -306,10 +306,10 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import (
     Daemon,
     DaemonError,
-    File,
+    DaemonFile,
     Request,
     Step,
     drop_in,
@@ -319,7 +319,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import (
     missing_parts,
     prepare_installation,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.files import Content
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import Content
 
 HEADER = "# Written by Ansible. Changes made here are lost."
 
@@ -355,7 +355,7 @@ def read_request(params: t.Mapping[str, t.Any], is_check: bool) -> Request:
         is_secret = entry["secret"] is not None
         text = entry["secret"] if is_secret else entry["content"]
         files.append(
-            File(
+            DaemonFile(
                 path=path,
                 wanted=Content(text.encode(), mode, *ids),
                 applied_by=entry["applied_by"],

@@ -190,19 +190,24 @@ import platform
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils import firewall_darwin, firewall_linux
-from ansible_collections.prsnl.ports.plugins.module_utils.connection import (
-    Session,
-    read_connection,
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
+    nftables as firewall_linux,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
-    Change,
+    pf as firewall_darwin,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import (
     Firewall,
     FirewallError,
-    System,
+    PacketFilter,
+    RulesetChange,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall_nft import render
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall_policy import read_policy
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.nftables_rules import render
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import read_policy
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import (
+    Session,
+    read_login,
+)
 
 ARGUMENTS: dict[str, t.Any] = {
     "plan": {"type": "dict"},
@@ -241,7 +246,7 @@ def make_firewall(module: AnsibleModule) -> t.Optional[Firewall]:
         return code, output, errors
 
     name = platform.system()
-    system: System
+    system: PacketFilter
     if name == "Darwin":
         system = firewall_darwin.Pf(run)
         files: t.Any = firewall_darwin
@@ -256,7 +261,7 @@ def make_firewall(module: AnsibleModule) -> t.Optional[Firewall]:
     return Firewall(system, files.RECORD, files.PENDING, persistent=module.params["persistent"])
 
 
-def result_of(change: Change) -> dict[str, t.Any]:
+def result_of(change: RulesetChange) -> dict[str, t.Any]:
     """Return what the module says about a change."""
     note = "" if change.loads or not change.keeps else "# Not loaded at boot yet.\n"
     return {
@@ -278,12 +283,12 @@ def name_session(session: t.Optional[Session]) -> str:
 
 def ensure(module: AnsibleModule, firewall: t.Optional[Firewall]) -> dict[str, t.Any]:
     """Bring the rules to the plan, and return the module's result."""
-    session = read_connection().session
+    session = read_login().session
     policy = read_policy(module.params, session)
     facts = {"ssh": list(policy.ssh_ports), "controller": session.client if session else ""}
     if firewall is None:
         # Check mode on a host whose packages are still to come.
-        return {**result_of(Change(render(policy), "", render(policy), True, True)), **facts}
+        return {**result_of(RulesetChange(render(policy), "", render(policy), True, True)), **facts}
     change = firewall.compare(policy)
     result = {**result_of(change), **facts}
     if change.loads:
@@ -304,7 +309,7 @@ def ensure(module: AnsibleModule, firewall: t.Optional[Firewall]) -> dict[str, t
 
 def confirm(module: AnsibleModule, firewall: Firewall) -> None:
     """Let the rules stay, if this is another connection than the one that loaded them."""
-    session = name_session(read_connection().session)
+    session = name_session(read_login().session)
     if session and session == module.params["confirm"]["session"]:
         raise FirewallError(
             "The connection that loaded the new rules can't confirm them, because rules leave"

@@ -109,16 +109,16 @@ held_by:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.connection import read_connection
-from ansible_collections.prsnl.ports.plugins.module_utils.free_port import (
+from ansible_collections.prsnl.ports.plugins.module_utils.freeing.port import (
     RefusedError,
     choose_way,
     find_holding,
     refuse,
     stop,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.judge import read_plan
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import take_snapshot
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import read_login
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import take_snapshot
 
 
 def main() -> None:
@@ -145,10 +145,10 @@ def main() -> None:
     if holding is None:
         module.exit_json(changed=False, method="", held_by="")
         return
-    connection = read_connection()
+    login = read_login()
     try:
-        refuse(holding, params["owner"], snapshot, endpoints, connection)
-        way = choose_way(holding, connection)
+        refuse(holding, params["owner"], snapshot, endpoints, login)
+        way = choose_way(holding, login)
         method = way.text
         if not module.check_mode:
             method = stop(holding, way, timeout=params["timeout"], kill=params["kill"])

@@ -135,9 +135,9 @@ found:
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.host_check import (
+from ansible_collections.prsnl.ports.plugins.module_utils.host.fitness import (
+    AllowedSystem,
     Requirements,
-    System,
     judge_fitness,
     read_fitness,
 )
@@ -175,7 +175,7 @@ def main() -> None:
     params = module.params
     required = Requirements(
         architectures=tuple(params["architectures"]),
-        systems=tuple(System(**system) for system in params["systems"]),
+        systems=tuple(AllowedSystem(**system) for system in params["systems"]),
         service_manager=params["service_manager"],
         memory_mb=params["memory_mb"],
         disks=tuple((disk["path"], disk["free_mb"]) for disk in params["disks"]),

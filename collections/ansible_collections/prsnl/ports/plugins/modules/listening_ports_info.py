@@ -126,12 +126,12 @@ unseen:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import (
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import (
     describe,
     read_sockets,
     take_snapshot,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.sockets import Snapshot
 
 
 def main() -> None:

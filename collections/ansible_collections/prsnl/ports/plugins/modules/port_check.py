@@ -115,27 +115,25 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.judge import (
-    read_leases,
-    read_plan,
-)
-from ansible_collections.prsnl.ports.plugins.module_utils.limits import (
-    port_warnings,
-    privileged,
-    read_limits,
-    units_with_capability,
-)
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import take_snapshot
-from ansible_collections.prsnl.ports.plugins.module_utils.port_check import (
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import read_leases
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import take_snapshot
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.before import (
     Check,
     check_families,
     check_plan,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.limits import (
+    port_warnings,
+    privileged,
+    read_port_limits,
+    units_with_capability,
 )
 
 
 def warnings_of(checks: t.Sequence[Check], host: str, registry: str) -> list[str]:
     """Return what to warn of, for ports that nobody has proved to be usable."""
-    limits = read_limits()
+    limits = read_port_limits()
     # A service that has its port has proved that it can.
     absent = [check.endpoint for check in checks if check.verdict != "ours"]
     units = {e.owner.unit for e in privileged(absent, limits) if e.owner.unit}

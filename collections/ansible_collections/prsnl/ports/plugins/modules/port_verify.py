@@ -237,22 +237,20 @@ faults:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.configuration import (
-    judge_configurations,
-    read_configurations,
-)
-from ansible_collections.prsnl.ports.plugins.module_utils.connection import read_connection
-from ansible_collections.prsnl.ports.plugins.module_utils.judge import (
-    read_leases,
-    read_plan,
-)
-from ansible_collections.prsnl.ports.plugins.module_utils.limits import read_limits
-from ansible_collections.prsnl.ports.plugins.module_utils.port_verify import (
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import read_leases
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import read_login
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.after import (
     apply_configuration,
     fault_report,
     verify_host,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.unregistered import (
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.configuration import (
+    judge_configurations,
+    read_configurations,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.limits import read_port_limits
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.strangers import (
     Allowed,
     find_unregistered,
 )
@@ -319,8 +317,8 @@ def main() -> None:
                 for entry in params["allowed_listeners"]
             ],
             leases=leases,
-            connection=read_connection(),
-            limits=read_limits(),
+            login=read_login(),
+            limits=read_port_limits(),
             known=[sock for result in results for sock in result.elsewhere],
             registry=registry,
             now=time.time(),

@@ -71,7 +71,7 @@ EXAMPLES = r"""
 import typing as t
 
 from ansible.plugins.vars import BaseVarsPlugin
-from ansible_collections.prsnl.ports.plugins.plugin_utils import controller
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 
 
 class VarsModule(BaseVarsPlugin):  # type: ignore[misc]

@@ -11,6 +11,8 @@ import sys
 import hypothesis
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[5]))
+# What several rooms' tests share.
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "plugins" / "module_utils"))
 
 # Busy machines are slow at times, which says nothing about the code.
 hypothesis.settings.register_profile(

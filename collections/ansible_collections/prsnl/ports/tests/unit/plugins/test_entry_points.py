@@ -16,7 +16,9 @@ import typing as t
 import pytest
 
 COLLECTIONS = pathlib.Path(__file__).parents[6]
-BASE = (pathlib.Path(__file__).parent / "plugin_utils" / "base.yml").read_text(encoding="utf-8")
+BASE = (pathlib.Path(__file__).parent / "plugin_utils" / "registry" / "base.yml").read_text(
+    encoding="utf-8"
+)
 CONFIG = """\
 [defaults]
 inventory = inventory

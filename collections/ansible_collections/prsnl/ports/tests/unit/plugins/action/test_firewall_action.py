@@ -13,7 +13,7 @@ import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.prsnl.ports.plugins.action.firewall import ActionModule
-from ansible_collections.prsnl.ports.plugins.plugin_utils import controller
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 
 PENDING = {"token": "abc", "session": "192.0.2.7 50022"}
 

@@ -9,8 +9,11 @@ import itertools
 import time
 import typing as t
 
-from ansible_collections.prsnl.ports.plugins.module_utils import judge
-from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import (
+    HostEndpoint,
+    read_plan,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     Container,
     Holder,
     Snapshot,
@@ -33,12 +36,12 @@ def endpoint(
     process: t.Sequence[str] | None = None,
     user: str | None = None,
     unit: str | None = None,
-) -> judge.Endpoint:
+) -> HostEndpoint:
     """An endpoint; unless told otherwise, process, user and unit are named after its service."""
     service, _dot, short = name.partition(".")
     wild = set(listen) & set(WILD)
     status = {"bound": "fixed", "optional": "alternative", "silent": "retired"}[expect]
-    (result,) = judge.read_plan(
+    (result,) = read_plan(
         {
             "endpoints": [
                 {

@@ -1,0 +1,204 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The packet filter on a macOS host: pfctl, its boot, and whoever else filters there.
+
+The rules are an anchor of their own, called from the main ruleset. Where the main ruleset lacks the
+call, its filter rules are loaded as they are, with the call behind them: ``pfctl -R`` leaves tables
+and translation alone. ``pfctl -E`` counts who needs the filter, so that the last ``-X`` ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import plistlib
+import re
+import typing as t
+
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall import pf_rules
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import (
+    FirewallError,
+    Run,
+    detach,
+    read_text,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import write_text
+
+RECORD = "/var/db/prsnl-ports/firewall.json"
+PENDING = "/var/run/prsnl-ports/firewall"
+PFCTL = "/sbin/pfctl"
+MAIN = "/etc/pf.conf"
+RULES = f"/etc/pf.anchors/{pf_rules.ANCHOR}"
+# Gone after a boot, as is the reference.
+TOKEN = "/var/run/prsnl-ports/pf.token"  # noqa: S105 - pf calls its reference so
+CALL = f'anchor "{pf_rules.ANCHOR}"'
+LABEL = "prsnl.ports.firewall"
+JOB = f"/Library/LaunchDaemons/{LABEL}.plist"
+JOB_TEXT = plistlib.dumps(
+    {
+        "Label": LABEL,
+        "RunAtLoad": True,
+        "ProgramArguments": [
+            "/bin/sh",
+            "-c",
+            # Only after a boot, not when the job is made.
+            f"[ -e {TOKEN} ] || {{ mkdir -p {os.path.dirname(TOKEN)};"
+            f" {PFCTL} -a {pf_rules.ANCHOR} -f {RULES};"
+            f" {PFCTL} -E 2>&1 | sed -n 's/^Token : //p' > {TOKEN}; }}",
+        ],
+    }
+).decode()
+
+
+class Pf:
+    """The anchor of the registry.
+
+    :param root: the folder that all files are below; the tests' own instead of ``/``.
+    """
+
+    def __init__(self, run: Run, root: str = "") -> None:
+        self._run = run
+        self._root = root
+
+    render = staticmethod(pf_rules.render)
+
+    def live(self) -> str:
+        """Tables and rules of the anchor, after comments that say whether they are in force."""
+        rules = self._pfctl(["-s", "rules"], anchored=True)
+        if not rules:
+            return ""
+        tables = []
+        for name in self._pfctl(["-s", "Tables"], anchored=True).split():
+            content = self._pfctl(["-t", name, "-T", "show"], anchored=True).split()
+            tables.append(f"table <{name}> const {{ {', '.join(content)} }}\n")
+        return f"# called: {self._is_called()}\n# enabled: {self._is_enabled()}\n" + "".join(
+            [*tables, rules]
+        )
+
+    def others(self) -> list[str]:
+        """What the main ruleset blocks by itself."""
+        blocks = [
+            line
+            for line in self._pfctl(["-s", "rules"]).splitlines()
+            if line.startswith("block") and self._is_enabled()
+        ]
+        if not blocks:
+            return []
+        return [
+            "The main ruleset blocks by itself, and could close what the registry opens:"
+            f" {'; '.join(blocks)}. Remove that from {MAIN}. Or keep both: set coexist to true, and"
+            " open there as well what the registry opens."
+        ]
+
+    def check(self, rules: str) -> None:
+        """Ask pfctl."""
+        self._pfctl(["-n", "-f", "-"], rules, anchored=True)
+
+    def load(self, rules: str) -> None:
+        """The anchor is replaced in one transaction, before it is called and enabled."""
+        if not rules:
+            self._pfctl(["-F", "all"], anchored=True)
+            return
+        self._pfctl(["-f", "-"], rules, anchored=True)
+        if not self._is_called():
+            main = f"{self._pfctl(['-s', 'rules'])}{CALL}\n"
+            self._pfctl(["-R", "-n", "-f", "-"], main)
+            self._pfctl(["-R", "-f", "-"], main)
+        if not read_text(self._token) or not self._is_enabled():
+            self._enable()
+
+    def replacing(self, live: str) -> str:
+        """A load replaces everything already."""
+        return live
+
+    def undo_command(self, path: str) -> str:
+        """The anchor again; and pf ends as it was, if nobody else needs it."""
+        command = f"{PFCTL} -a {pf_rules.ANCHOR} -f {path}"
+        if not read_text(self._token):
+            command += f'; {PFCTL} -X "$(cat {self._token})"; rm -f {self._token}'
+        return command
+
+    def arm(self, name: str, seconds: int, command: str) -> None:
+        """A process of its own: launchd leaves it alone when the session ends."""
+        del name
+        detach(seconds, command)
+
+    def lasts(self, rules: str) -> bool:
+        """Files are as `keep` leaves them. An update of macOS replaces pf.conf."""
+        called = CALL in read_text(self._main).splitlines()
+        if not rules:
+            return not called and not any(map(os.path.exists, (self._rules, self._job)))
+        return called and read_text(self._rules) == rules and read_text(self._job) == JOB_TEXT
+
+    def keep(self, rules: str) -> None:
+        """pf.conf calls the anchor, and a job of launchd fills it."""
+        write_text(self._rules, rules, 0o600)
+        main = read_text(self._main)
+        if CALL not in main.splitlines():
+            main = f"{main.rstrip()}\n{CALL}\n".lstrip()
+            self._pfctl(["-n", "-f", "-"], main)
+            write_text(self._main, main, 0o644)
+        if read_text(self._job) != JOB_TEXT:
+            write_text(self._job, JOB_TEXT, 0o644)
+            # It may be there in another version.
+            self._run(["/bin/launchctl", "bootout", f"system/{LABEL}"], "")
+            self._program(["/bin/launchctl", "bootstrap", "system", self._job])
+
+    def forget(self) -> None:
+        """Remove what `keep` and `load` made."""
+        token = read_text(self._token).strip()
+        if token:
+            self._run([PFCTL, "-X", token], "")
+            os.unlink(self._token)
+        self._run(["/bin/launchctl", "bootout", f"system/{LABEL}"], "")
+        for path in (self._job, self._rules):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        lines = read_text(self._main).splitlines()
+        if CALL in lines:
+            lines.remove(CALL)
+            write_text(self._main, "".join(f"{line}\n" for line in lines), 0o644)
+
+    def _is_called(self) -> bool:
+        return any(line.startswith(CALL) for line in self._pfctl(["-s", "rules"]).splitlines())
+
+    def _is_enabled(self) -> bool:
+        return "Status: Enabled" in self._pfctl(["-s", "info"])
+
+    def _enable(self) -> None:
+        _code, output, errors = self._run([PFCTL, "-E"], "")
+        token = re.search(r"^Token : (\S+)", output + errors, re.MULTILINE)
+        if token is None:
+            raise FirewallError(f"{PFCTL} -E gave no token: {errors.strip()}")
+        write_text(self._token, f"{token[1]}\n", 0o600)
+
+    def _pfctl(self, arguments: t.Sequence[str], stdin: str = "", *, anchored: bool = False) -> str:
+        anchor = ["-a", pf_rules.ANCHOR] if anchored else []
+        return self._program([PFCTL, *anchor, *arguments], stdin)
+
+    def _program(self, command: t.Sequence[str], stdin: str = "") -> str:
+        # pfctl talks about ALTQ and about flushing on its error output when all is well.
+        code, output, errors = self._run(command, stdin)
+        if code != 0:
+            raise FirewallError(
+                f"{' '.join(command)} ended with {code}: {errors.strip() or output.strip()}"
+            )
+        return output
+
+    @property
+    def _main(self) -> str:
+        return self._root + MAIN
+
+    @property
+    def _rules(self) -> str:
+        return self._root + RULES
+
+    @property
+    def _token(self) -> str:
+        return self._root + TOKEN
+
+    @property
+    def _job(self) -> str:
+        return self._root + JOB

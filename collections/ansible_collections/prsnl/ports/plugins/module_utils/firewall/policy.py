@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host's firewall has to let in, by its plan. Pure: all is passed in."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Session
+
+Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+# By number, because hosts need not have /etc/protocols.
+PROTOCOLS = {"tcp": 6, "udp": 17}
+FAMILIES = (4, 6)
+ANYONE = {4: "0.0.0.0/0", 6: "::/0"}
+# DHCP, and DNS for containers: constants of the protocols (RFC 2131, RFC 8415, RFC 1035).
+DHCP_PORTS = {4: (67, 68), 6: (547, 546)}
+DNS_PORT = 53
+LINK_LOCAL = "fe80::/10"
+# What a host needs: unreachable, echo request, time exceeded, parameter problem.
+ICMP_TYPES = (3, 8, 11, 12)
+# The same with packet too big, then listener query, router advertisement, neighbour discovery
+# (RFC 4890, section 4.4).
+ICMPV6_TYPES = (1, 2, 3, 4, 128, 130, 134, 135, 136)
+RATE = re.compile(r"[1-9][0-9]*/(second|minute|hour|day)")
+INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}\*?")
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """What an endpoint's new connections are subject to. ``rate`` is like ``20/second``."""
+
+    rate: str = ""
+    burst: int = 5
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Opening:
+    """An endpoint that others may reach: who, and on which addresses of the host."""
+
+    id: str
+    protocol: str
+    port: int
+    sources: tuple[Network, ...]
+    destinations: tuple[Network, ...]
+    limit: t.Optional[RateLimit] = None
+
+    def pairs(self, family: int) -> list[tuple[str, str]]:
+        """Return each source with each destination of a family, as CIDRs."""
+        return [
+            (str(source), str(destination))
+            for source in self.sources
+            if source.version == family
+            for destination in self.destinations
+            if destination.version == family
+        ]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Everything that a host lets in. SSH is open to anyone where ``ssh_sources`` is empty."""
+
+    openings: tuple[Opening, ...]
+    ssh_ports: tuple[int, ...]
+    ssh_sources: tuple[Network, ...] = ()
+    reject: bool = True
+    container_interfaces: tuple[str, ...] = ()
+
+
+def read_openings(
+    plan: t.Mapping[str, t.Any], limits: t.Mapping[str, RateLimit]
+) -> tuple[Opening, ...]:
+    """Return what a plan opens to other hosts.
+
+    :param plan: a host's plan, as registry_info returns it.
+    :param limits: by the id of the endpoint.
+    :raises ValueError: the plan is not one.
+    """
+    try:
+        openings = [_opening(entry, limits.get(entry["id"])) for entry in plan["endpoints"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"The plan is malformed ({type(error).__name__}: {error}). Leave the option out, or"
+            " give it what prsnl.ports.registry_info returns as its plan."
+        ) from None
+    return tuple(opening for opening in openings if any(map(opening.pairs, FAMILIES)))
+
+
+def _opening(entry: t.Mapping[str, t.Any], limit: t.Optional[RateLimit]) -> Opening:
+    return Opening(
+        id=entry["id"],
+        protocol=entry["protocol"],
+        port=int(entry["port"]),
+        sources=merge(source["cidr"] for source in entry["sources"]),
+        destinations=() if entry["expect"] == "silent" else _destinations(entry["listen"]),
+        limit=limit,
+    )
+
+
+def merge(cidrs: t.Iterable[str]) -> tuple[Network, ...]:
+    """Return the smallest list of networks that covers the same addresses, IPv4 first.
+
+    :raises ValueError: a text is no CIDR.
+    """
+    networks = [ipaddress.ip_network(cidr) for cidr in cidrs]
+    return (
+        *ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network)),
+        *ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network)),
+    )
+
+
+def _destinations(listen: t.Iterable[str]) -> tuple[Network, ...]:
+    addresses = [ipaddress.ip_address(text) for text in listen]
+    return merge(
+        ANYONE[address.version] if address.is_unspecified else str(address)
+        for address in addresses
+        if not address.is_loopback
+    )
+
+
+def read_rate_limits(given: t.Mapping[str, t.Any]) -> dict[str, RateLimit]:
+    """Return the limits of each endpoint.
+
+    :raises ValueError: one of them isn't one.
+    """
+    limits = {}
+    for name, limit in given.items():
+        faults = sorted(set(limit) - {"rate", "burst", "log"})
+        if faults:
+            raise ValueError(
+                f"limits: {name} has {', '.join(faults)}, allowed are rate, burst and log"
+            )
+        limits[name] = RateLimit(
+            str(limit.get("rate") or ""), int(limit.get("burst", 5)), limit.get("log", False)
+        )
+        if limits[name].rate and not RATE.fullmatch(limits[name].rate):
+            raise ValueError(
+                f"limits: the rate of {name} is {limits[name].rate!r}, allowed is a number and"
+                " /second, /minute, /hour or /day, such as 20/second"
+            )
+    return limits
+
+
+def read_policy(params: t.Mapping[str, t.Any], session: t.Optional[Session]) -> Policy:
+    """Return what the host has to let in.
+
+    :raises ValueError: an option isn't what it should be, or nobody knows the port of SSH.
+    """
+    if params["connection"] == "ssh" and session is None and not params["ssh_ports"]:
+        raise ValueError(
+            "Ansible is connected over SSH, but the host doesn't tell by which port"
+            " (SSH_CONNECTION isn't set). Nothing was changed. Set ssh_ports to the port of SSH."
+        )
+    for name in params["container_interfaces"]:
+        if not INTERFACE.fullmatch(name):
+            raise ValueError(
+                f"container_interfaces: {name!r} is no name of an interface, with * at most at"
+                " its end"
+            )
+    sources = params["ssh_sources"]
+    if sources and session is not None:
+        sources = [*sources, session.client]
+    ports = [*params["ssh_ports"], *([session.server_port] if session else [])]
+    return Policy(
+        openings=read_openings(params["plan"], read_rate_limits(params["limits"])),
+        ssh_ports=tuple(sorted(set(ports))),
+        ssh_sources=merge(sources),
+        reject=params["refuse"] == "reject",
+        container_interfaces=tuple(params["container_interfaces"]),
+    )

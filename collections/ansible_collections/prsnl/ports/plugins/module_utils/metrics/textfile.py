@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host's plan and its sockets are, as metrics for node exporter's textfile collector.
+
+Run on the host as a program: ``textfile.py PLAN OUT``.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+import time
+import typing as t
+
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import write_text
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import (
+    HostEndpoint,
+    read_plan,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import take_snapshot
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.after import (
+    Verification,
+    verify_plan,
+)
+
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+TIMEOUT = 5
+HELP = {
+    "prsnl_port_bound": "Whether a socket is bound to the port of an endpoint.",
+    "prsnl_port_owner_expected": "Whether its owner holds it.",
+    "prsnl_port_ok": "Whether the endpoint is as planned.",
+    "prsnl_port_certificate_expiry_seconds": "The end of its certificate, since the epoch.",
+}
+
+
+def render(
+    results: t.Sequence[Verification], certificates: t.Mapping[str, float], now: float
+) -> str:
+    """Return the metrics in Prometheus' text format.
+
+    :param certificates: ends of certificates by endpoint, in seconds since the epoch.
+    """
+    values: dict[str, list[str]] = {name: [] for name in HELP}
+    for result in results:
+        endpoint = result.endpoint
+        if endpoint.expect != "bound":
+            continue
+        labels = (
+            f'id="{endpoint.id}",service="{endpoint.service}",endpoint="{endpoint.name}",'
+            f'port="{endpoint.port}",protocol="{endpoint.protocol}"'
+        )
+        samples = {
+            "prsnl_port_bound": float(bool(result.sockets)),
+            "prsnl_port_ok": float(result.ok),
+        }
+        if result.sockets:
+            samples["prsnl_port_owner_expected"] = float(result.verdict != "wrong owner")
+        if endpoint.id in certificates:
+            samples["prsnl_port_certificate_expiry_seconds"] = certificates[endpoint.id]
+        for name, value in samples.items():
+            values[name].append(f"{name}{{{labels}}} {value:.0f}")
+    lines = []
+    for name, found in values.items():
+        if found:
+            lines += [f"# HELP {name} {HELP[name]}", f"# TYPE {name} gauge", *found]
+    lines += [
+        "# HELP prsnl_port_checked_seconds When the ports were looked at, since the epoch.",
+        "# TYPE prsnl_port_checked_seconds gauge",
+        f"prsnl_port_checked_seconds {now:.0f}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def read_certificate_end(address: str, port: int) -> float:
+    """Return the end of the certificate that a TLS server shows, in seconds since the epoch.
+
+    :raises OSError: it can't be reached.
+    :raises ValueError: what it shows has no end.
+    """
+    pem = ssl.get_server_certificate((LOOPBACK.get(address, address), port), timeout=TIMEOUT)
+    command = ["openssl", "x509", "-noout", "-enddate"]
+    done = subprocess.run(
+        command, input=pem, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    return float(ssl.cert_time_to_seconds(done.stdout.strip().partition("=")[2]))
+
+
+def read_certificates(endpoints: t.Iterable[HostEndpoint]) -> dict[str, float]:
+    """Return the ends of the certificates of endpoints with TLS that answer."""
+    found = {}
+    for endpoint in endpoints:
+        if endpoint.expect == "bound" and endpoint.probe == "tls":
+            try:
+                found[endpoint.id] = read_certificate_end(endpoint.listen[0], endpoint.port)
+            except (OSError, ValueError, subprocess.TimeoutExpired):
+                # That it doesn't answer is told by the other metrics.
+                continue
+    return found
+
+
+def main(plan_file: str, out: str) -> None:
+    """Write the metrics of a host, in one step."""
+    with open(plan_file, encoding="utf-8") as file:
+        endpoints = read_plan(json.load(file))
+    snapshot = take_snapshot({endpoint.key for endpoint in endpoints})
+    now = time.time()
+    results = verify_plan(endpoints, snapshot, registry="", now=now)
+    text = render(results, read_certificates(endpoints), now)
+    write_text(out, text, 0o644)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,219 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ports that docker and podman publish, and the containers that they belong to.
+
+An engine is asked only where something shows that it has a say: a socket held by it or its proxies,
+one held by a process of a container, or docker's own socket, because docker may publish a port by
+rewriting addresses only, without a socket of this host. Podman always keeps a socket open (in
+conmon or rootlessport) so that nobody else takes the port.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import subprocess
+import typing as t
+from dataclasses import dataclass, replace
+
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
+    Container,
+    Holder,
+    Snapshot,
+    Socket,
+)
+
+PROXIES = {
+    "docker-proxy": "docker",
+    "dockerd": "docker",
+    "rootlesskit": "docker",
+    "com.docker.backend": "docker",
+    "conmon": "podman",
+    "rootlessport": "podman",
+    "gvproxy": "podman",
+}
+DOCKER_SOCKET = "/var/run/docker.sock"
+COMMANDS = {
+    "docker": ("docker", "ps", "--no-trunc", "--format", "{{json .}}"),
+    "podman": ("podman", "ps", "--no-trunc", "--format", "json"),
+}
+TIMEOUT = 10
+# docker-<id>.scope, libpod-<id>.scope, /docker/<id>, /libpod_parent/libpod-<id>
+CGROUP = re.compile(r"(docker|libpod)[-/]([0-9a-f]{64})")
+ENGINE_OF_CGROUP = {"docker": "docker", "libpod": "podman"}
+# 0.0.0.0:8000-8002->80-82/tcp, [::]:8000->80/tcp, and :::8000->80/tcp of docker before 26
+PUBLISHED = re.compile(r"(.*):(\d+)(?:-(\d+))?->[\d-]+/(\w+)")
+ANY = ("0.0.0.0", "::")  # noqa: S104
+
+
+@dataclass(frozen=True)
+class Published:
+    """A port of this host that an engine passes on to a container."""
+
+    protocol: str
+    address: str
+    port: int
+    container: Container
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The running containers of an engine."""
+
+    published: tuple[Published, ...]
+    by_id: t.Mapping[str, Container]
+
+
+def attribute(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with the containers that its sockets belong to.
+
+    Published ports without a socket are added as sockets without holders.
+    """
+    listings = [_ask(engine, uid) for engine, uid in sorted(_engines(snapshot))]
+    if not any(listing.by_id for listing in listings):
+        return snapshot
+    published = [port for listing in listings for port in listing.published]
+    by_id = {key: name for listing in listings for key, name in listing.by_id.items()}
+    sockets = [_attributed(sock, snapshot, published, by_id) for sock in snapshot.sockets]
+    held = {(sock.protocol, sock.port, sock.container) for sock in sockets}
+    sockets += [
+        Socket(
+            port.protocol,
+            port.address,
+            port.port,
+            v6only=port.address == ANY[1],
+            uid=0,
+            inode=0,
+            container=port.container,
+        )
+        for port in published
+        if (port.protocol, port.port, port.container) not in held
+    ]
+    return replace(snapshot, sockets=tuple(sockets))
+
+
+def _engines(snapshot: Snapshot) -> set[tuple[str, int]]:
+    """Return the engines to ask, and as which user."""
+    found: set[tuple[str, int]] = set()
+    for sock in snapshot.sockets:
+        for holder in snapshot.holders.get(sock.inode, ()):
+            engine = PROXIES.get(holder.process)
+            match = CGROUP.search(holder.cgroup)
+            if engine:
+                found.add((engine, sock.uid))
+            elif match:
+                found.add((ENGINE_OF_CGROUP[match[1]], 0))
+    if os.path.exists(DOCKER_SOCKET):
+        found.add(("docker", 0))
+    return found
+
+
+def _attributed(
+    sock: Socket,
+    snapshot: Snapshot,
+    published: t.Sequence[Published],
+    by_id: t.Mapping[str, Container],
+) -> Socket:
+    holders = snapshot.holders.get(sock.inode, ())
+    container = next((by_id[key] for key in _ids(holders) if key in by_id), None)
+    engines = {PROXIES.get(holder.process) for holder in holders}
+    ports = [
+        port
+        for port in published
+        if (port.protocol, port.port) == (sock.protocol, sock.port)
+        and port.container.engine in engines
+    ]
+    # A port may be published twice, on two addresses; a proxy may listen on all for one of them.
+    ports.sort(key=lambda port: port.address != sock.address)
+    if ports:
+        container = ports[0].container
+    return replace(sock, container=container) if container else sock
+
+
+def _ids(holders: t.Iterable[Holder]) -> list[str]:
+    return [match[2] for holder in holders if (match := CGROUP.search(holder.cgroup))]
+
+
+def _ask(engine: str, uid: int) -> Listing:
+    """Return what an engine says of its containers; nothing where it can't be asked."""
+    options: dict[str, t.Any] = {}
+    if uid != os.geteuid():
+        if os.geteuid() != 0:
+            return Listing((), {})
+        options = _as_user(uid)
+    try:
+        done = subprocess.run(
+            COMMANDS[engine],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT,
+            check=True,
+            **options,
+        )
+        return PARSERS[engine](done.stdout)
+    except (OSError, subprocess.SubprocessError, KeyError, TypeError, ValueError):
+        return Listing((), {})
+
+
+def _as_user(uid: int) -> dict[str, t.Any]:
+    """Return the options with which a program of a user's own engine finds it."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError as error:
+        raise OSError(f"no user has the uid {uid}") from error
+    env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": entry.pw_dir}
+    runtime = f"/run/user/{uid}"
+    if os.path.isdir(runtime):
+        env["XDG_RUNTIME_DIR"] = runtime
+        env["DOCKER_HOST"] = f"unix://{runtime}/docker.sock"
+    return {
+        "user": uid,
+        "group": entry.pw_gid,
+        "extra_groups": os.getgrouplist(entry.pw_name, entry.pw_gid),
+        "cwd": "/",
+        "env": env,
+    }
+
+
+def parse_podman(text: str) -> Listing:
+    """Return the containers that ``podman ps --no-trunc --format json`` lists.
+
+    :raises KeyError, TypeError, ValueError: it doesn't look like that.
+    """
+    published, by_id = [], {}
+    for entry in json.loads(text):
+        container = by_id[entry["Id"]] = Container("podman", entry["Names"][0])
+        for port in entry["Ports"] or ():
+            for protocol in port["protocol"].split(","):
+                for address in [port["host_ip"]] if port["host_ip"] else ANY:
+                    for number in range(port["host_port"], port["host_port"] + port["range"]):
+                        published.append(Published(protocol, address, number, container))
+    return Listing(tuple(published), by_id)
+
+
+def parse_docker(text: str) -> Listing:
+    """Return the containers that ``docker ps --no-trunc --format '{{json .}}'`` lists.
+
+    :raises KeyError, TypeError, ValueError: it doesn't look like that.
+    """
+    published, by_id = [], {}
+    for line in text.splitlines():
+        entry = json.loads(line)
+        container = by_id[entry["ID"]] = Container("docker", entry["Names"].split(",")[0])
+        for part in entry["Ports"].split(", "):
+            match = PUBLISHED.fullmatch(part)
+            if match:
+                first, last = int(match[2]), int(match[3] or match[2])
+                address = match[1].strip("[]")
+                for number in range(first, last + 1):
+                    published.append(Published(match[4], address, number, container))
+    return Listing(tuple(published), by_id)
+
+
+PARSERS: dict[str, t.Callable[[str], Listing]] = {"docker": parse_docker, "podman": parse_podman}

@@ -1,0 +1,320 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Listening TCP and bound UDP sockets of a Mac, and the processes that hold them.
+
+From libproc, whose structures are those of Apple's public header ``bsd/sys/proc_info.h`` (xnu), or,
+where that can't be loaded or asked, from ``lsof -F`` (lsof(8), OUTPUT FOR OTHER PROGRAMS). Written
+against the header and recorded output: it has not run on a Mac yet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import subprocess
+import typing as t
+from dataclasses import replace
+
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
+    BECOME,
+    Holder,
+    Snapshot,
+    Socket,
+    address_text,
+    settle_dual_stack,
+    user_name,
+)
+
+PROC_PIDLISTFDS = 1
+PROC_PIDTBSDINFO = 3
+PROC_PIDFDSOCKETINFO = 3
+PROX_FDTYPE_SOCKET = 2
+PATH_SIZE = 4096
+SOCKINFO_IN = 1
+SOCKINFO_TCP = 2
+TSI_S_LISTEN = 1
+INI_IPV4 = 0x1
+INI_IPV6 = 0x2
+AF_INET = 2
+AF_INET6 = 30
+
+LSOF = ("/usr/sbin/lsof", "-nP", "+c", "0", "-i", "-F", "pcuftdPTn")
+
+Reading = tuple[list[Socket], dict[int, tuple[Holder, ...]]]
+
+
+class FdInfo(ctypes.Structure):
+    """``struct proc_fdinfo``."""
+
+    _fields_: t.ClassVar = [("fd", ctypes.c_int32), ("type", ctypes.c_uint32)]
+
+
+class InSockInfo(ctypes.Structure):
+    """``struct in_sockinfo``; the addresses are unions whose last four bytes are the IPv4 one."""
+
+    _fields_: t.ClassVar = [
+        ("fport", ctypes.c_int),
+        ("lport", ctypes.c_int),
+        ("gencnt", ctypes.c_uint64),
+        ("flags", ctypes.c_uint32),
+        ("flow", ctypes.c_uint32),
+        ("vflag", ctypes.c_uint8),
+        ("ip_ttl", ctypes.c_uint8),
+        ("rfu_1", ctypes.c_uint32),
+        ("faddr", ctypes.c_uint8 * 16),
+        ("laddr", ctypes.c_uint8 * 16),
+        ("v4_tos", ctypes.c_uint8),
+        ("v6_hlim", ctypes.c_uint8 * 4),
+        ("v6_cksum", ctypes.c_int),
+        ("v6_ifindex", ctypes.c_ushort),
+        ("v6_hops", ctypes.c_short),
+    ]
+
+
+class TcpSockInfo(ctypes.Structure):
+    """``struct tcp_sockinfo``."""
+
+    _fields_: t.ClassVar = [
+        ("ini", InSockInfo),
+        ("state", ctypes.c_int),
+        ("timer", ctypes.c_int * 4),
+        ("mss", ctypes.c_int),
+        ("flags", ctypes.c_uint32),
+        ("rfu_1", ctypes.c_uint32),
+        ("tp", ctypes.c_uint64),
+    ]
+
+
+class SockInfoUnion(ctypes.Union):
+    """The union ``soi_proto``, as large as its largest part, ``struct un_sockinfo``."""
+
+    _fields_: t.ClassVar = [
+        ("pri_in", InSockInfo),
+        ("pri_tcp", TcpSockInfo),
+        ("pri_un", ctypes.c_uint64 * 66),
+    ]
+
+
+class SocketFdInfo(ctypes.Structure):
+    """``struct socket_fdinfo``: ``proc_fileinfo`` and ``socket_info``."""
+
+    _fields_: t.ClassVar = [
+        ("fileinfo", ctypes.c_uint64 * 3),
+        ("stat", ctypes.c_uint64 * 17),
+        ("so", ctypes.c_uint64),
+        ("pcb", ctypes.c_uint64),
+        ("type", ctypes.c_int),
+        ("protocol", ctypes.c_int),
+        ("family", ctypes.c_int),
+        ("options_to_timeo", ctypes.c_short * 7),
+        ("error", ctypes.c_ushort),
+        ("oobmark", ctypes.c_uint32),
+        ("rcv", ctypes.c_uint64 * 3),
+        ("snd", ctypes.c_uint64 * 3),
+        ("kind", ctypes.c_int),
+        ("rfu_1", ctypes.c_uint32),
+        ("proto", SockInfoUnion),
+    ]
+
+
+class BsdInfo(ctypes.Structure):
+    """``struct proc_bsdinfo``."""
+
+    _fields_: t.ClassVar = [
+        ("flags_to_ppid", ctypes.c_uint32 * 5),
+        ("uid", ctypes.c_uint32),
+        ("gid_to_rfu_1", ctypes.c_uint32 * 6),
+        ("comm", ctypes.c_char * 16),
+        ("name", ctypes.c_char * 32),
+        ("nfiles_to_nice", ctypes.c_uint32 * 6),
+        ("start_tvsec", ctypes.c_uint64),
+        ("start_tvusec", ctypes.c_uint64),
+    ]
+
+
+def take_snapshot() -> Snapshot:
+    """Read the sockets of this Mac, and who holds them.
+
+    Sockets are found through their processes, so an unprivileged user sees his own ones only.
+
+    :raises OSError: neither libproc nor lsof answers.
+    """
+    try:
+        sockets, holders = _read_libproc()
+    except (OSError, AttributeError):
+        sockets, holders = parse_lsof(_run_lsof())
+    return Snapshot(
+        sockets=tuple(settle_dual_stack(sockets, bindv6only=False)),
+        holders=holders,
+        obstacle=BECOME if os.geteuid() else None,
+        has_ipv6=socket.has_ipv6,
+    )
+
+
+# --- libproc -----------------------------------------------------------------------------------
+
+
+def _read_libproc() -> Reading:
+    library = ctypes.CDLL("/usr/lib/libproc.dylib", use_errno=True)
+    library.proc_pidinfo.argtypes = [
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_uint64,
+        ctypes.c_void_p,
+        ctypes.c_int,
+    ]
+    sockets: dict[int, Socket] = {}
+    holders: dict[int, tuple[Holder, ...]] = {}
+    for pid in _all_pids(library):
+        opened = dict.fromkeys(_open_sockets(library, pid))
+        if not opened:
+            continue
+        about = BsdInfo()
+        size = ctypes.sizeof(about)
+        if library.proc_pidinfo(pid, PROC_PIDTBSDINFO, 0, ctypes.byref(about), size) != size:
+            continue
+        holder = parse_process(pid, about, _path(library, pid))
+        for sock in opened:
+            sockets[sock.inode] = replace(sock, uid=about.uid)
+            holders[sock.inode] = (*holders.get(sock.inode, ()), holder)
+    return list(sockets.values()), holders
+
+
+def _all_pids(library: ctypes.CDLL) -> list[int]:
+    # More may start between the two calls.
+    room = library.proc_listallpids(None, 0) + 64
+    if room <= 64:  # noqa: PLR2004
+        raise OSError("proc_listallpids doesn't answer")
+    pids = (ctypes.c_int * room)()
+    number = library.proc_listallpids(pids, ctypes.sizeof(pids))
+    return sorted(pids[:number])
+
+
+def _open_sockets(library: ctypes.CDLL, pid: int) -> t.Iterator[Socket]:
+    size = library.proc_pidinfo(pid, PROC_PIDLISTFDS, 0, None, 0)
+    if size <= 0:
+        return
+    descriptors = (FdInfo * (size // ctypes.sizeof(FdInfo)))()
+    size = library.proc_pidinfo(pid, PROC_PIDLISTFDS, 0, descriptors, ctypes.sizeof(descriptors))
+    for entry in descriptors[: max(size, 0) // ctypes.sizeof(FdInfo)]:
+        if entry.type != PROX_FDTYPE_SOCKET:
+            continue
+        info = SocketFdInfo()
+        wanted = ctypes.sizeof(info)
+        if (
+            library.proc_pidfdinfo(pid, entry.fd, PROC_PIDFDSOCKETINFO, ctypes.byref(info), wanted)
+            == wanted
+        ):
+            sock = parse_socket(info)
+            if sock:
+                yield sock
+
+
+def _path(library: ctypes.CDLL, pid: int) -> t.Optional[str]:
+    buffer = ctypes.create_string_buffer(PATH_SIZE)
+    if library.proc_pidpath(pid, buffer, PATH_SIZE) <= 0:
+        return None
+    return printable(os.fsdecode(buffer.value))
+
+
+def parse_process(pid: int, info: BsdInfo, path: t.Optional[str]) -> Holder:
+    """Return what ``struct proc_bsdinfo`` says of a process."""
+    return Holder(
+        pid=pid,
+        process=printable((info.name or info.comm).decode(errors="replace")),
+        executable=path,
+        user=user_name(info.uid),
+        unit=None,
+        since=info.start_tvsec + info.start_tvusec / 1e6,
+    )
+
+
+def parse_socket(info: SocketFdInfo) -> t.Optional[Socket]:
+    """Return the socket of ``struct socket_fdinfo`` if it listens, or is bound UDP."""
+    inet = info.proto.pri_in
+    if info.kind == SOCKINFO_TCP:
+        protocol, is_bound = "tcp", info.proto.pri_tcp.state == TSI_S_LISTEN
+    else:
+        is_udp = info.kind == SOCKINFO_IN and info.protocol == socket.IPPROTO_UDP
+        protocol, is_bound = "udp", is_udp and not inet.fport
+    port = socket.ntohs(inet.lport & 0xFFFF)
+    if not is_bound or not port or info.family not in (AF_INET, AF_INET6):
+        return None
+    raw = bytes(inet.laddr)
+    is_ipv4 = not inet.vflag & INI_IPV6
+    address = address_text(raw[12:] if is_ipv4 else raw)
+    if is_ipv4 and info.family == AF_INET6:
+        address = f"::ffff:{address}"
+    v6only = not is_ipv4 and not inet.vflag & INI_IPV4
+    return Socket(protocol, address, port, v6only, 0, info.so)
+
+
+# --- lsof --------------------------------------------------------------------------------------
+
+
+def _run_lsof() -> str:
+    # It ends with 1 when a single process could not be looked at.
+    done = subprocess.run(LSOF, capture_output=True, text=True, errors="replace", check=False)
+    if not done.stdout:
+        raise OSError(f"lsof: {done.stderr.strip() or 'it lists nothing'}")
+    return done.stdout
+
+
+def parse_lsof(text: str) -> Reading:
+    """Return the sockets in the output of ``lsof -F pcuftdPTn``, and who holds them."""
+    sockets: dict[int, Socket] = {}
+    holders: dict[int, dict[int, Holder]] = {}
+    process: dict[str, str] = {}
+    for block in _blocks(text):
+        if "p" in block:
+            process = block
+            continue
+        sock = _lsof_socket(block, int(process["u"]))
+        if sock:
+            pid = int(process["p"])
+            # Forked processes share a socket: lsof lists it for each of them.
+            sockets[sock.inode] = sock
+            holders.setdefault(sock.inode, {})[pid] = Holder(
+                pid, printable(process["c"]), None, user_name(sock.uid), None, 0
+            )
+    return list(sockets.values()), {
+        inode: tuple(found[pid] for pid in sorted(found)) for inode, found in holders.items()
+    }
+
+
+def _blocks(text: str) -> t.Iterator[dict[str, str]]:
+    """Yield the fields of each process and of each of its files; ``TST`` is a field of its own."""
+    block: dict[str, str] = {}
+    for line in text.splitlines():
+        key, value = line[:1], line[1:]
+        if key in ("p", "f") and block:
+            yield block
+            block = {}
+        if key == "T":
+            key, _equals, value = line.partition("=")
+        block[key] = value
+    if block:
+        yield block
+
+
+def _lsof_socket(block: t.Mapping[str, str], uid: int) -> t.Optional[Socket]:
+    protocol, name = block.get("P", "").lower(), block.get("n", "")
+    address, _colon, port = name.rpartition(":")
+    is_bound = protocol == "udp" or (protocol == "tcp" and block.get("TST") == "LISTEN")
+    if not is_bound or "->" in name or not port.isdigit():
+        return None
+    is_ipv4 = block.get("t") == "IPv4"
+    if address == "*":
+        address = "0.0.0.0" if is_ipv4 else "::"  # noqa: S104
+    return Socket(
+        protocol=protocol,
+        address=address.strip("[]"),
+        port=int(port),
+        v6only=False if is_ipv4 or address != "::" else None,
+        uid=uid,
+        inode=int(block.get("d", "0"), 0),
+    )

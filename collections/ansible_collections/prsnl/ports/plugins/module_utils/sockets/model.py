@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is known of the sockets of a host, whatever the system."""
+
+from __future__ import annotations
+
+import ipaddress
+import pwd
+import typing as t
+from dataclasses import dataclass, replace
+
+BECOME = "Run the task with become: true."
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container, by the engine that runs it (V(docker) or V(podman)) and its name."""
+
+    engine: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.engine} container {self.name}"
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A TCP socket that listens or a UDP socket that is bound and not connected.
+
+    ``v6only`` is None while unknown: not every source tells. ``inode`` is what tells sockets apart
+    (on macOS the kernel's handle); 0 for those of the kernel itself and for ports that a container
+    engine publishes by rewriting addresses, without a socket. ``container`` is the one that the
+    port is published for, or whose process holds it.
+    """
+
+    protocol: str
+    address: str
+    port: int
+    v6only: t.Optional[bool]
+    uid: int
+    inode: int
+    container: t.Optional[Container] = None
+
+    def __str__(self) -> str:
+        """Return ``0.0.0.0:80`` or ``[::]:80``."""
+        return endpoint_text(self.address, self.port)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that has a socket open.
+
+    ``process`` is the kernel's name of it (at most 15 bytes on Linux), ``executable`` the path of
+    its program where that may be read (an emulator's on an emulated host), ``user`` the effective
+    user, ``since`` its start in seconds since the epoch (0 where unknown), ``cgroup`` the path of
+    its control group.
+    """
+
+    pid: int
+    process: str
+    executable: t.Optional[str]
+    user: str
+    unit: t.Optional[str]
+    since: float
+    cgroup: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The sockets of a moment, and the holders of those that were asked for, by inode.
+
+    ``obstacle`` is what to do where some processes may not be looked at, else None. ``has_ipv6``
+    tells whether the host has any IPv6 address.
+    """
+
+    sockets: tuple[Socket, ...]
+    holders: t.Mapping[int, tuple[Holder, ...]]
+    obstacle: t.Optional[str]
+    has_ipv6: bool
+
+
+def endpoint_text(address: str, port: int) -> str:
+    """Return address and port as one text, IPv6 addresses in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def address_text(raw: bytes) -> str:
+    """Return an address of 4 or 16 bytes as text."""
+    address = ipaddress.ip_address(raw)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return f"::ffff:{address.ipv4_mapped}"
+    return str(address)
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a uid, or the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def settle_dual_stack(sockets: t.Iterable[Socket], bindv6only: bool) -> list[Socket]:
+    """Decide ``v6only`` where the source didn't tell.
+
+    An unspecified IPv6 address is taken to cover IPv4 too, unless the system's default
+    (``net.ipv6.bindv6only`` on Linux) says otherwise or IPv4 has its own wildcard socket on that
+    port: the kernel refuses to bind both, unless the IPv6 one is v6only.
+    """
+    sockets = list(sockets)
+    own_ipv4 = {(s.protocol, s.port) for s in sockets if s.address == "0.0.0.0"}  # noqa: S104
+    return [
+        s
+        if s.v6only is not None
+        else replace(
+            s,
+            v6only=s.address == "::" and (bindv6only or (s.protocol, s.port) in own_ipv4),
+        )
+        for s in sockets
+    ]

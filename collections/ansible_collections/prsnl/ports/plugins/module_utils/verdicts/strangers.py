@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Listeners that the registry doesn't know, and which of them are as they should be."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed, unique
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostEndpoint
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import Lease, lease_of
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
+    ExpectedOwner,
+    brief_holders,
+    describe_holders,
+    is_owner,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot, Socket
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.limits import (
+    PortLimits,
+    is_ephemeral,
+)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Listeners that need no entry in the registry; what isn't given doesn't matter."""
+
+    reason: str
+    process: tuple[str, ...] = ()
+    user: t.Optional[str] = None
+    protocol: t.Optional[str] = None
+    ports: tuple[int, ...] = ()
+    loopback: bool = False
+    ephemeral: bool = False
+
+    def fits(self, sock: Socket, snapshot: Snapshot, limits: PortLimits) -> bool:
+        """Tell whether a socket is one of these."""
+        owner = ExpectedOwner(self.process, self.user, None)
+        return (
+            self.protocol in (None, sock.protocol)
+            and (not self.ports or sock.port in self.ports)
+            and (not self.loopback or _is_loopback(sock))
+            and (not self.ephemeral or is_ephemeral(sock.port, limits))
+            and (owner == ExpectedOwner((), None, None) or is_owner(owner, snapshot, sock))
+        )
+
+
+@dataclass
+class Listener:
+    """A port that somebody holds without being registered."""
+
+    port: int
+    protocol: str
+    held_by: str
+    sockets: list[Socket] = field(default_factory=list)
+    message: str = ""
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """Plain data, ready for JSON."""
+        return {
+            "port": self.port,
+            "protocol": self.protocol,
+            "address": ", ".join(unique(map(str, self.sockets))),
+            "held_by": self.held_by,
+            "message": self.message,
+        }
+
+
+def find_unregistered(
+    endpoints: t.Sequence[HostEndpoint],
+    snapshot: Snapshot,
+    *,
+    allowed: t.Sequence[Allowed],
+    leases: t.Sequence[Lease],
+    login: Login,
+    limits: PortLimits,
+    known: t.Collection[Socket],
+    registry: str,
+    now: float,
+) -> list[Listener]:
+    """Return the listeners on ports that aren't in the plan, sorted by port.
+
+    The listener of the connection over which the host is managed isn't one of them, nor is what a
+    lease or an entry of ``allowed`` covers.
+
+    :param known: sockets that were reported elsewhere already.
+    :param registry: the file that messages send the reader to.
+    """
+    planned = {endpoint.key for endpoint in endpoints}
+    found: dict[tuple[int, str, str], Listener] = {}
+    for sock in sorted(snapshot.sockets, key=lambda s: (s.port, s.protocol, s.address)):
+        lease = lease_of(sock, leases, snapshot)
+        if (
+            (sock.protocol, sock.port) in planned
+            or sock in known
+            or (lease and not lease.expired)
+            or _is_login(sock, snapshot, login)
+            or any(entry.fits(sock, snapshot, limits) for entry in allowed)
+        ):
+            continue
+        key = (sock.port, sock.protocol, brief_holders(snapshot, [sock]))
+        listener = found.setdefault(key, Listener(*key))
+        listener.sockets.append(sock)
+        where = listed(unique(held.address for held in listener.sockets))
+        lease_text = f"; it {lease}" if lease else ""
+        listener.message = (
+            f"{sock.port}/{sock.protocol} is not registered, but held on {where} by"
+            f" {describe_holders(snapshot, sock, now)}{lease_text}. Stop it, register it in"
+            f" {registry}, or allow it with a reason."
+        )
+    return list(found.values())
+
+
+def _is_login(sock: Socket, snapshot: Snapshot, login: Login) -> bool:
+    holders = snapshot.holders.get(sock.inode, ())
+    return sock.protocol == "tcp" and (
+        sock.port == login.port or any(holder.pid in login.pids for holder in holders)
+    )
+
+
+def _is_loopback(sock: Socket) -> bool:
+    address = ipaddress.ip_address(sock.address)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

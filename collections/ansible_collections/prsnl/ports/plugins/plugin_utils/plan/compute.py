@@ -1,0 +1,255 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a host: what the registry and the inventory together demand of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addresses
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.claims import Claims
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Endpoint, Registry
+
+PUBLIC: t.Final = "public"
+
+
+class PlanError(Exception):
+    """The registry and the inventory don't fit together."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Host:
+    """What the plan has to know about a host of the inventory.
+
+    `addresses` are those by which other hosts reach it; `families` are ipv4, ipv6 or both.
+    """
+
+    environment: str
+    addresses: tuple[str, ...] = ()
+    families: tuple[str, ...] = ("ipv4", "ipv6")
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+    """The inventory: the hosts of each group, and each host. `groups` has every host as `all`."""
+
+    groups: t.Mapping[str, t.Sequence[str]]
+    hosts: t.Mapping[str, Host]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """Addresses outside a host that may reach an endpoint, and on whose behalf."""
+
+    consumer: str
+    host: str | None
+    cidr: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlannedEndpoint:
+    """An endpoint on a host: where it listens, and who may come."""
+
+    endpoint: Endpoint
+    listen: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """Plain data, ready for JSON."""
+        return {
+            **self.endpoint.as_dict(),
+            "listen": list(self.listen),
+            "allowed": list(self.allowed),
+            "sources": [dataclasses.asdict(source) for source in self.sources],
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """Every endpoint of a host, sorted by port, protocol and id."""
+
+    host: str
+    environment: str
+    endpoints: tuple[PlannedEndpoint, ...]
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """Plain data, ready for JSON."""
+        return {
+            "host": self.host,
+            "environment": self.environment,
+            "endpoints": [planned.as_dict() for planned in self.endpoints],
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """Where an endpoint is reached from a certain host."""
+
+    host: str
+    address: str
+    port: int
+    local: bool
+
+
+def compute_plan(registry: Registry, topology: Topology, host: str) -> Plan:
+    """The plan of a host.
+
+    Raises PlanError when two endpoints would have to share a port of the host, when a consumer's
+    address is needed and unknown, or when the environment of a host is unknown.
+    """
+    environment = _environment(registry, topology, host)
+    planned = [
+        plan_endpoint(registry, topology, host, endpoint)
+        for service in registry.services.values()
+        if host in topology.groups.get(service.hosts, ())
+        for endpoint in service.endpoints
+        if environment in endpoint.environments
+    ]
+    planned.sort(key=lambda p: (p.endpoint.port, p.endpoint.protocol, p.endpoint.id))
+    _refuse_conflicts(registry, host, planned)
+    return Plan(host, environment, tuple(planned))
+
+
+def plan_endpoint(
+    registry: Registry, topology: Topology, host: str, endpoint: Endpoint
+) -> PlannedEndpoint:
+    """An endpoint as it must be on a host that serves it."""
+    if endpoint.expect == "silent":
+        return PlannedEndpoint(endpoint)
+    here = topology.hosts[host]
+    sources: dict[str, Source] = {}
+    if not _only_loopback(endpoint):
+        for source in _sources(registry, topology, host, endpoint):
+            sources.setdefault(source.cidr, source)
+    listen, allowed = _bind(here, endpoint, bool(sources))
+    return PlannedEndpoint(endpoint, listen, allowed, tuple(sources.values()))
+
+
+def serving_hosts(
+    registry: Registry, topology: Topology, endpoint: Endpoint, host: str
+) -> list[str]:
+    """The hosts that serve an endpoint in a host's environment, in the inventory's order."""
+    environment = _environment(registry, topology, host)
+    if environment not in endpoint.environments:
+        return []
+    return _placed(registry, topology, registry.services[endpoint.service].hosts, environment)
+
+
+def targets(registry: Registry, topology: Topology, host: str, endpoint: Endpoint) -> list[Target]:
+    """Where the endpoint is reached from a host, the host itself first.
+
+    Hosts that serve it on their loopback interface only are left out, unless it is the host itself.
+    """
+    if endpoint.expect == "silent":
+        return []
+    result = []
+    for server in serving_hosts(registry, topology, endpoint, host):
+        address = _reached_at(topology, host, server, endpoint)
+        if address is not None:
+            result.append(Target(server, address, endpoint.port, server == host))
+    return sorted(result, key=lambda target: not target.local)
+
+
+def _reached_at(topology: Topology, host: str, server: str, endpoint: Endpoint) -> str | None:
+    there = topology.hosts[server]
+    given = endpoint.addresses
+    if set(given) & set(addresses.ANY.values()):
+        given = ()
+    if server == host:
+        return given[0] if given else addresses.LOOPBACK[there.families[0]]
+    if _only_loopback(endpoint):
+        return None
+    if given:
+        return next(a for a in given if not addresses.is_loopback(a))
+    possible = _addresses(topology, server, host)
+    return next((a for a in possible if addresses.family(a) in there.families), possible[0])
+
+
+def _environment(registry: Registry, topology: Topology, host: str) -> str:
+    environment = topology.hosts[host].environment
+    known = registry.data["environments"]
+    if environment not in known:
+        raise PlanError(
+            f"{host}: port_environment is {environment or 'not set'!r}; set it to one of the"
+            f" registry's environments: {', '.join(known)}"
+        )
+    return environment
+
+
+def _placed(registry: Registry, topology: Topology, group: str, environment: str) -> list[str]:
+    return [
+        host
+        for host in topology.groups.get(group, ())
+        if _environment(registry, topology, host) == environment
+    ]
+
+
+def _only_loopback(endpoint: Endpoint) -> bool:
+    if endpoint.addresses:
+        return all(addresses.is_loopback(address) for address in endpoint.addresses)
+    return endpoint.exposure == "host"
+
+
+def _sources(
+    registry: Registry, topology: Topology, host: str, endpoint: Endpoint
+) -> t.Iterator[Source]:
+    here = topology.hosts[host]
+    if endpoint.exposure == "public":
+        for family in here.families:
+            yield Source(PUBLIC, None, addresses.ANYONE[family])
+        return
+    for consumer in endpoint.consumers:
+        if consumer in registry.networks:
+            for cidr in addresses.merge_cidrs(registry.networks[consumer]):
+                yield Source(consumer, None, cidr)
+            continue
+        service = registry.services.get(consumer)
+        if service is not None and here.environment not in service.environments:
+            continue
+        group = consumer if service is None else service.hosts
+        for other in _placed(registry, topology, group, here.environment):
+            if other != host:
+                for address in _addresses(topology, other, host):
+                    yield Source(consumer, other, addresses.host_cidr(address))
+
+
+def _addresses(topology: Topology, host: str, peer: str) -> tuple[str, ...]:
+    found = topology.hosts[host].addresses
+    if not found:
+        raise PlanError(
+            f"{host}: its address is needed for {peer} and unknown; set port_addresses of {host}"
+            " to a list of the IP addresses by which other hosts reach it"
+        )
+    return found
+
+
+def _bind(here: Host, endpoint: Endpoint, remote: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The addresses to listen on, and those on which a socket may be."""
+    if endpoint.addresses:
+        return endpoint.addresses, tuple(addresses.host_cidr(a) for a in endpoint.addresses)
+    if remote:
+        return (
+            tuple(addresses.ANY[family] for family in here.families),
+            tuple(addresses.ANYONE.values()),
+        )
+    return (addresses.LOOPBACK[here.families[0]],), tuple(addresses.LOOPBACKS.values())
+
+
+def _refuse_conflicts(registry: Registry, host: str, planned: list[PlannedEndpoint]) -> None:
+    claims = Claims()
+    conflicts = []
+    for new in planned:
+        endpoint = new.endpoint
+        other = claims.claim(endpoint, new.listen, host, "")
+        if other is not None:
+            conflicts.append(
+                f"{host}: {endpoint.port}/{endpoint.protocol} is wanted twice: by"
+                f" {other.id} ({other.status}, {registry.where(other.path)}) and by"
+                f" {endpoint.id} ({endpoint.status}, {registry.where(endpoint.path)}). Give one of"
+                " them another port, or place them on different hosts"
+            )
+    if conflicts:
+        raise PlanError("\n".join(conflicts))

@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The registry and the plan, as a running playbook sees them."""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+from ansible.errors import AnsibleError
+from ansible.plugins.loader import vars_loader
+from ansible.template import Templar
+
+try:
+    # The only way to the place of a variable; without it the message names the variable only.
+    from ansible._internal._datatag._tags import Origin
+except ImportError:
+    Origin = None
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
+from ansible_collections.prsnl.ports.plugins.plugin_utils.plan.compute import (
+    Host,
+    PlanError,
+    Topology,
+    compute_plan,
+)
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
+    addresses,
+    leases,
+)
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
+    load as registry,
+)
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
+    RegistryError,
+    found,
+)
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Endpoint, Registry
+
+VARS_PLUGIN: t.Final = "prsnl.ports.registry"
+FAMILIES: t.Final = ("ipv4", "ipv6")
+_SUFFIX: t.Final = "_port"
+
+
+def current_registry() -> Registry:
+    """The registry of this run; raises AnsibleError with every fault of it.
+
+    It is the one that the vars plugin is configured with, whether that is enabled or not.
+    """
+    path = vars_loader.get(VARS_PLUGIN).get_option("path")
+    if not path:
+        raise AnsibleError(
+            "The path of the port registry isn't set. Set path in the section [port_registry] of"
+            " ansible.cfg, or the environment variable PORT_REGISTRY"
+        )
+    try:
+        return registry.load(path)
+    except RegistryError as error:
+        raise AnsibleError(str(error)) from None
+
+
+class _Hosts(t.Mapping[str, Host]):
+    """The hosts of the inventory, looked at when they are asked for: that isn't cheap."""
+
+    def __init__(self, hostvars: t.Mapping[str, t.Mapping[str, t.Any]]) -> None:
+        self._hostvars = hostvars
+        self._hosts: dict[str, Host] = {}
+
+    def __getitem__(self, name: str) -> Host:
+        if name not in self._hosts:
+            self._hosts[name] = _host(name, self._hostvars[name])
+        return self._hosts[name]
+
+    def __iter__(self) -> t.Iterator[str]:
+        return iter(self._hostvars)
+
+    def __len__(self) -> int:
+        return len(self._hostvars)
+
+
+def _host(name: str, variables: t.Mapping[str, t.Any]) -> Host:
+    families = variables.get("port_address_families", FAMILIES)
+    _check_list(name, "port_address_families", families, FAMILIES.__contains__, "ipv4 and ipv6")
+    if "port_addresses" in variables:
+        given = variables["port_addresses"]
+        _check_list(name, "port_addresses", given, addresses.parse_address, "IP addresses")
+    else:
+        # Loopback is the near end of a tunnel or a container, where other hosts don't reach it.
+        address = str(variables.get("ansible_host", name))
+        usable = addresses.parse_address(address) and not addresses.is_loopback(address)
+        given = [address] if usable else []
+    return Host(
+        environment=str(variables.get("port_environment", "")),
+        addresses=tuple(str(address) for address in given),
+        families=tuple(family for family in FAMILIES if family in families),
+    )
+
+
+def _check_list(
+    host: str, variable: str, value: t.Any, fits: t.Callable[[t.Any], t.Any], allowed: str
+) -> None:
+    fault = f"is {found(value)}"
+    if isinstance(value, t.Sequence) and not isinstance(value, (str, bytes)) and value:
+        bad = [item for item in value if not fits(item)]
+        if not bad:
+            return
+        fault = f"has {listed([found(item) for item in bad], 'and')}"
+    raise AnsibleError(f"{host}: {variable} {fault}, allowed is a list of {allowed}")
+
+
+def topology(task_vars: t.Mapping[str, t.Any]) -> Topology:
+    """The inventory of a run, from the variables of a task or of a lookup."""
+    return Topology(task_vars["groups"], _Hosts(task_vars["hostvars"]))
+
+
+def host_plan(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The plan of the task's host as plain data; raises AnsibleError if there can't be one."""
+    known = current_registry()
+    refuse_contradictions(known, task_vars, Templar(variables=task_vars).template)
+    try:
+        return compute_plan(known, topology(task_vars), task_vars["inventory_hostname"]).as_dict()
+    except PlanError as error:
+        raise AnsibleError(str(error)) from None
+
+
+def host_leases(task_vars: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """The leases of the task's host as plain data; raises AnsibleError if they have faults."""
+    host = task_vars["inventory_hostname"]
+    groups = {name for name, hosts in task_vars["groups"].items() if host in hosts}
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    try:
+        return leases.host_leases(current_registry().file, host, groups, today)
+    except RegistryError as error:
+        raise AnsibleError(str(error)) from None
+
+
+def refuse_contradictions(
+    known: Registry,
+    variables: t.Mapping[str, t.Any],
+    template: t.Callable[[t.Any], t.Any] | None = None,
+) -> None:
+    """Raises AnsibleError if a variable gives an endpoint another port than the registry does.
+
+    Such variables are `<service>_<endpoint>_port`, and `<service>_port` for a service's first
+    endpoint in use. Without `template` those that are templates aren't looked at: a lookup can't,
+    because they may use it.
+    """
+    faults = []
+    for name, value in variables.items():
+        endpoints = _named_by(known, name) if name.endswith(_SUFFIX) else []
+        if not endpoints or (template is None and Templar().is_template(value)):
+            continue
+        port = template(value) if template else value
+        if str(port) in [str(endpoint.port) for endpoint in endpoints]:
+            continue
+        endpoint = endpoints[0]
+        faults.append(
+            f"{_origin(value)}: {name} is {found(port)}, but the registry has {endpoint.port} for"
+            f" {endpoint.id} ({known.where((*endpoint.path, 'port'))}). Remove the variable, or"
+            " change the port in the registry"
+        )
+    if faults:
+        raise AnsibleError("\n".join(faults))
+
+
+def _named_by(known: Registry, variable: str) -> list[Endpoint]:
+    """The endpoints that the name of a variable can mean."""
+    words = variable.removesuffix(_SUFFIX).split("_")
+    ids = ("_".join(words[:i]) + "." + "_".join(words[i:]) for i in range(1, len(words)))
+    result = [known.endpoints[name] for name in ids if name in known.endpoints]
+    service = known.services.get("_".join(words))
+    used = [e for e in service.endpoints if e.expect != "silent"] if service else []
+    return result + used[:1]
+
+
+def _origin(value: t.Any) -> str:
+    """Where a variable was set."""
+    tag = Origin.get_tag(value) if Origin else None
+    return str(tag or "a variable of the play")

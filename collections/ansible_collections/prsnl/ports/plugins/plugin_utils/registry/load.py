@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loading a registry: read, check, keep."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import typing as t
+
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
+    addresses,
+    rules,
+    schema,
+)
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
+    source as yaml_source,
+)
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
+    RegistryError,
+    report,
+    shown,
+)
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Registry
+
+# Workers are forks of the process that loaded the registry, so they find it here.
+_LOADED: dict[str, Registry] = {}
+
+
+def load(file: str) -> Registry:
+    """The registry of a file, read once per run.
+
+    Raises RegistryError with every fault of the file.
+    """
+    if file not in _LOADED:
+        _LOADED[file] = read(file)
+        # It stays until the end of the run, so there is no use in looking for garbage in it.
+        gc.freeze()
+    return _LOADED[file]
+
+
+def read(file: str) -> Registry:
+    """The registry of a file. Raises RegistryError with every fault of the file."""
+    try:
+        with open(file, "rb") as stream:
+            source = stream.read()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RegistryError(
+            f"{shown(file)}: the port registry can't be read: {reason}. Set path in the section"
+            " [port_registry] of ansible.cfg, or PORT_REGISTRY, to where it is"
+        ) from error
+    return parse(source, file)
+
+
+def parse(source: bytes, file: str) -> Registry:
+    """The registry of a text. Raises RegistryError with every fault of it.
+
+    `file` is its name in messages.
+    """
+    for library, missing in (
+        ("netaddr", addresses.NETADDR_ERROR),
+        ("jsonschema", schema.JSONSCHEMA_ERROR),
+    ):
+        if missing is not None:
+            raise RegistryError(
+                f"prsnl.ports needs the Python library {library} on the controller: run"
+                f" pip install {library} in the environment of ansible-playbook"
+            ) from missing
+    with _without_gc():
+        data, faults = yaml_source.parse(source)
+        registry = Registry.from_data(data, file, source)
+        if data is not None:
+            for layer in (schema.ports_schema().faults(data), rules.faults(registry)):
+                # What is said about a value once is enough.
+                known = {fault.path for fault in faults}
+                faults += [fault for fault in layer if fault.path not in known]
+    if faults:
+        raise RegistryError(report(file, faults, yaml_source.lines(source)))
+    return registry
+
+
+@contextlib.contextmanager
+def _without_gc() -> t.Iterator[None]:
+    # Reading makes many objects and no garbage: looking for some takes longer than all the rest.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

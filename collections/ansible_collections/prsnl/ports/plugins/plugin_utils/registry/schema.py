@@ -1,0 +1,148 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first layer of validation: the JSON Schema, which editors use as well."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import json
+import os
+import re
+import typing as t
+
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, Path, found
+
+try:
+    import jsonschema
+except ImportError as error:
+    JSONSCHEMA_ERROR: ImportError | None = error
+else:
+    JSONSCHEMA_ERROR = None
+
+DIRECTORY: t.Final = os.path.join(os.path.dirname(__file__), "..", "..", "..", "schemas")
+_KINDS: t.Final = {"object": "a mapping", "array": "a list", "boolean": "true or false"}
+
+_Schema = dict[str, t.Any]
+
+
+class Schema:
+    """A JSON Schema (draft 2020-12) of the directory schemas/.
+
+    What is allowed is told in the words of its `errorMessage`, where it has one.
+    """
+
+    def __init__(self, name: str) -> None:
+        with open(os.path.join(DIRECTORY, name), encoding="utf-8") as stream:
+            self._schema: _Schema = json.load(stream)
+        self._parts: dict[int, t.Any] = {}
+        extend: t.Callable[..., t.Any] = jsonschema.validators.extend
+        checker = extend(jsonschema.Draft202012Validator, {"$ref": self._ref, "pattern": _pattern})
+        checker.descend = self._descend
+        self._validator = checker(self._schema)
+
+    def faults(self, data: t.Any) -> list[Fault]:
+        """Every fault of the data."""
+        return [
+            fault for error in self._validator.iter_errors(data) for fault in self._in_words(error)
+        ]
+
+    # jsonschema makes a validator for every value that it visits. Making one for every part of the
+    # schema is a third of the work.
+    def _part(self, schema: t.Any) -> t.Any:
+        part = self._parts.get(id(schema))
+        if part is None:
+            part = self._parts[id(schema)] = self._validator.evolve(schema=schema)
+        return part
+
+    def _descend(
+        self,
+        instance: t.Any,
+        schema: t.Any,
+        path: str | int | None = None,
+        schema_path: str | int | None = None,
+    ) -> t.Iterator[t.Any]:
+        for error in self._part(schema).iter_errors(instance):
+            if path is not None:
+                error.path.appendleft(path)
+            if schema_path is not None:
+                error.schema_path.appendleft(schema_path)
+            yield error
+
+    def _ref(self, validator: t.Any, ref: str, data: t.Any, schema: _Schema) -> t.Iterator[t.Any]:
+        yield from self._part(self._resolve(ref)).iter_errors(data)
+
+    def _resolve(self, ref: str) -> _Schema:
+        node = self._schema
+        for key in ref.removeprefix("#/").split("/"):
+            node = node[key]
+        return node
+
+    def _in_words(self, error: t.Any) -> t.Iterator[Fault]:
+        path: Path = tuple(error.absolute_path)
+        value, schema, rule = error.instance, error.schema, error.validator
+        if rule in ("required", "dependentRequired"):
+            needed = schema[rule]
+            if rule == "dependentRequired":
+                needed = [key for given, keys in needed.items() if given in value for key in keys]
+            for key in needed:
+                if key not in value:
+                    allowed = self._allowed(schema.get("properties", {}).get(key, schema))
+                    yield Fault((*path, key), f"found nothing, allowed is {allowed}")
+        elif rule == "additionalProperties":
+            known = schema["properties"]
+            for key in value.keys() - known.keys():
+                yield Fault(
+                    (*path, key),
+                    f"found the unknown key {found(key)}, allowed are {listed(known, 'and')}",
+                    word=key,
+                    among=known,
+                )
+        elif rule == "uniqueItems":
+            for item, count in collections.Counter(map(found, value)).items():
+                if count > 1:
+                    yield Fault(path, f"found {item} {count} times, allowed is once")
+        elif rule in ("minItems", "minProperties"):
+            yield Fault(path, f"found {found(value)}, allowed is at least one entry")
+        elif "propertyNames" in error.absolute_schema_path:
+            yield Fault(
+                (*path, value), f"found the name {found(value)}, allowed is {self._allowed(schema)}"
+            )
+        else:
+            yield Fault(
+                path,
+                f"found {found(value)}, allowed is {self._allowed(schema)}",
+                word=value if isinstance(value, str) else "",
+                among=schema.get("enum", ()),
+            )
+
+    def _allowed(self, schema: _Schema) -> str:
+        if "errorMessage" in schema:
+            return str(schema["errorMessage"])
+        if "enum" in schema:
+            return listed(schema["enum"], "or")
+        if "const" in schema:
+            return found(schema["const"])
+        if "$ref" in schema:
+            return self._allowed(self._resolve(schema["$ref"]))
+        return _KINDS[schema["type"]]
+
+
+def _pattern(validator: t.Any, regex: str, data: t.Any, schema: _Schema) -> t.Iterator[t.Any]:
+    # In Python `$` also matches before a newline at the end; in JSON Schema it doesn't.
+    if isinstance(data, str) and not re.fullmatch(regex, data):
+        yield jsonschema.ValidationError(f"{data!r} does not match {regex!r}")
+
+
+@functools.cache
+def ports_schema() -> Schema:
+    """The schema of registry/ports.yml."""
+    return Schema("ports.schema.json")
+
+
+@functools.cache
+def leases_schema() -> Schema:
+    """The schema of registry/leases.yml."""
+    return Schema("leases.schema.json")

@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading YAML strictly: what a person sees in the file is what the program gets.
+
+YAML 1.1 and 1.2 readers disagree on `no`, `0o17`, `010`, `22:22` and on dates. Here a plain scalar
+is null, true, false or a decimal integer, and text otherwise; keys are text. Duplicate keys,
+aliases, tags and several documents are faults.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+import yaml
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, Path, found
+
+_Base: t.Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+_CONSTANTS: dict[str, t.Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
+# Eighteen digits are more than any number of a registry, and less than int() refuses.
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_MAX_DEPTH = 32
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """Composes nodes whose tag is None unless the file gives one."""
+
+    def resolve(self, kind: type, value: str | None, implicit: t.Any) -> None:
+        return None
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.lines: dict[Path, int] = {}
+        self._seen: set[int] | None = None
+
+    def compose(self, source: bytes) -> t.Any:
+        """The root node, or None after a fault."""
+        try:
+            text = source.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = source.count(b"\n", 0, error.start) + 1
+            self._fault((), line, f"found the byte 0x{source[error.start]:02x}, allowed is UTF-8")
+            return None
+        if "*" in text:
+            self._seen = set()
+        loader = None
+        try:
+            loader = _Loader(text)
+            return loader.get_single_node()
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            problem = ", ".join(filter(None, (error.context, error.problem)))
+            self._fault((), mark.line + 1 if mark else 1, f"not YAML: {problem}")
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            self._fault((), line, f"not YAML: {error.reason}")
+        except RecursionError:
+            self._fault((), 1, "nested too deeply")
+        finally:
+            if loader is not None:
+                loader.dispose()
+        return None
+
+    def _fault(self, path: Path, line: int | None, message: str) -> None:
+        self.faults.append(Fault(path, message, line=line))
+
+    def value(self, node: t.Any, path: Path = ()) -> t.Any:
+        """The plain data of a node."""
+        line = node.start_mark.line + 1
+        if node.tag is not None:
+            message = f"found the tag {found(node.tag)}, allowed are plain values without a tag"
+            self._fault(path, line, message)
+        if self._seen is not None:
+            # The node of an alias is that of its anchor, so it comes a second time.
+            if id(node) in self._seen:
+                self._fault(path, None, "found an alias (*), allowed are values written out")
+                return None
+            self._seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node)
+        if len(path) >= _MAX_DEPTH:
+            self._fault(path, line, f"found more than {_MAX_DEPTH} levels, allowed are fewer")
+            return None
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._mapping(node, path)
+
+    def _mapping(self, node: t.Any, path: Path) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = {}
+        for key_node, value_node in node.value:
+            key, line = key_node.value, key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._fault(path, line, "found a list or mapping as a key, allowed is text")
+            elif key in result:
+                first = next(k for k, _value in node.value if k.value == key)
+                self._fault(
+                    (*path, key),
+                    line,
+                    f"found the key {found(key)} again, allowed is once;"
+                    f" see line {first.start_mark.line + 1}",
+                )
+            else:
+                result[key] = self.value(value_node, (*path, key))
+        return result
+
+    def locate(self, node: t.Any, path: Path = ()) -> None:
+        """Collects the line of every value below a node; of a mapping's value, its key's line."""
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.ScalarNode) or len(path) >= _MAX_DEPTH:
+            return
+        if self._seen is not None:
+            if id(node) in self._seen:
+                return
+            self._seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.locate(item, (*path, index))
+            return
+        for key_node, value_node in node.value:
+            if isinstance(key_node, yaml.ScalarNode):
+                child = (*path, key_node.value)
+                self.lines.setdefault(child, key_node.start_mark.line + 1)
+                self.locate(value_node, child)
+
+
+def _scalar(node: t.Any) -> t.Any:
+    value = node.value
+    if node.style in ("'", '"', "|", ">"):
+        return value
+    if value in _CONSTANTS:
+        return _CONSTANTS[value]
+    if _INTEGER.fullmatch(value):
+        return int(value)
+    return value
+
+
+def parse(source: bytes) -> tuple[t.Any, list[Fault]]:
+    """The data of a YAML document, and the faults of its form."""
+    reader = _Reader()
+    root = reader.compose(source)
+    if root is None:
+        if not reader.faults:
+            reader.faults.append(Fault((), "found an empty file, allowed is a registry", line=1))
+        return None, reader.faults
+    return reader.value(root), reader.faults
+
+
+def lines(source: bytes) -> dict[Path, int]:
+    """The line of every path of a YAML document, counted from 1."""
+    reader = _Reader()
+    root = reader.compose(source)
+    if root is not None:
+        reader.locate(root)
+    return reader.lines

@@ -1,0 +1,351 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A daemon's files and unit, on real files and a simulated systemd."""
+
+from __future__ import annotations
+
+import os
+import socket
+import typing as t
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon import change
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import (
+    Daemon,
+    DaemonError,
+    DaemonFile,
+    Request,
+    Step,
+    has_download,
+    mark_archives,
+    prepare_installation,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.host import files
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import Content
+from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import (
+    Manifest,
+    digest,
+    manifest_path,
+    read_manifest,
+    read_manifests,
+)
+
+UNIT = "shop.service"
+
+
+class Systemd:
+    """Answers as systemctl, journalctl and the checker of a configuration would."""
+
+    def __init__(self, active: str = "active", enabled: str = "enabled") -> None:
+        self.properties = {
+            "LoadState": "loaded",
+            "ActiveState": active,
+            "UnitFileState": enabled,
+            "NeedDaemonReload": "no",
+            "NRestarts": "0",
+            "Result": "success",
+        }
+        self.calls: list[str] = []
+        # What is to happen on `start` and `restart`, one after the other.
+        self.ends: list[str] = []
+
+    def run(self, command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        if command[0] == "make":
+            if stdin == "wrong":
+                return 1, "", "no such password"
+            Path(command[1]).write_text(stdin or "", encoding="utf-8")
+            return 0, "", ""
+        if command[0] == "check":
+            text = Path(command[1]).read_text(encoding="utf-8")
+            return (1, "", f"{command[1]}: bad line") if "bad" in text else (0, "", "")
+        if command[0] == "journalctl":
+            return 0, "it broke\n", ""
+        verb = command[1]
+        if verb == "show":
+            return 0, "".join(f"{key}={value}\n" for key, value in self.properties.items()), ""
+        self.calls.append(verb)
+        if verb in ("start", "restart"):
+            end = self.ends.pop(0) if self.ends else "runs"
+            if end == "refused":
+                return 1, "", "Job failed"
+            self.properties["ActiveState"] = "active" if end == "runs" else "failed"
+            self.properties["Result"] = "exit-code"
+        return 0, "", ""
+
+
+class Shop:
+    """A daemon with a checked configuration that it reloads, and arguments."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.systemd = Systemd()
+        self.config = self.file("etc/shop.conf", "good", "reload", "check %s")
+        self.arguments = self.file("default/shop", "-v", "restart")
+        self.request = Request(UNIT, (self.config, self.arguments), ())
+
+    def file(self, path: str, text: str, applied_by: str, validate: str = "") -> DaemonFile:
+        content = Content(text.encode(), 0o640, os.geteuid(), os.getegid())
+        return DaemonFile(str(self.root / path), content, applied_by, validate)
+
+    def apply(self, request: Request | None = None) -> Daemon:
+        self.systemd.calls.clear()
+        made = Daemon(request or self.request, self.systemd.run, str(self.root / "state"))
+        made.apply()
+        return made
+
+    def changed(self, **texts: str) -> Request:
+        """The request with other contents of `config` or `arguments`."""
+        files = []
+        for name in ("config", "arguments"):
+            file: DaemonFile = getattr(self, name)
+            data = texts.get(name, file.wanted.data.decode()).encode()
+            files.append(replace(file, wanted=replace(file.wanted, data=data)))
+        return replace(self.request, files=tuple(files))
+
+    def manifest(self) -> Manifest | None:
+        return read_manifest(manifest_path(UNIT, str(self.root / "state")))
+
+    def text(self, name: str) -> str:
+        return Path(getattr(self, name).path).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+@pytest.mark.parametrize("enabled", ["disabled", "enabled-runtime", ""])
+def test_the_first_run_writes_starts_and_enables(shop: Shop, enabled: str) -> None:
+    shop.systemd.properties.update(ActiveState="inactive", UnitFileState=enabled)
+    made = shop.apply()
+    assert made.actions == [
+        f"write {shop.config.path}",
+        f"write {shop.arguments.path}",
+        "start",
+        "enable",
+    ]
+    assert os.stat(shop.config.path).st_mode & 0o7777 == 0o640
+    manifest = shop.manifest()
+    assert manifest is not None
+    assert manifest.applied
+    assert manifest.files[shop.config.path] == digest(b"good")
+
+
+def test_a_second_run_does_nothing(shop: Shop) -> None:
+    shop.apply()
+    before = os.stat(shop.config.path).st_mtime_ns, os.stat(shop.root / "state").st_mtime_ns
+    made = shop.apply()
+    assert made.actions == []
+    assert shop.systemd.calls == []
+    assert before == (
+        os.stat(shop.config.path).st_mtime_ns,
+        os.stat(shop.root / "state").st_mtime_ns,
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "call"),
+    [
+        ({"config": "better"}, "reload"),
+        ({"arguments": "-q"}, "restart"),
+        ({"config": "better", "arguments": "-q"}, "restart"),
+    ],
+)
+def test_the_unit_takes_notice_in_the_cheapest_way(
+    shop: Shop, texts: dict[str, str], call: str
+) -> None:
+    shop.apply()
+    shop.apply(shop.changed(**texts))
+    assert shop.systemd.calls == [call]
+
+
+def interrupt(*args: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_was_cut_off_is_made_good(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.apply()
+    with monkeypatch.context() as patch:
+        patch.setattr(Daemon, "_bring", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            shop.apply(shop.changed(config="better"))
+    assert shop.text("config") == "better"
+    manifest = shop.manifest()
+    assert manifest is not None
+    assert not manifest.applied
+    made = shop.apply(shop.changed(config="better"))
+    assert made.actions == ["restart"]
+
+
+def test_a_file_that_others_changed_to_the_wanted_one_is_read(shop: Shop) -> None:
+    shop.apply()
+    Path(shop.config.path).write_text("better", encoding="utf-8")
+    assert shop.apply(shop.changed(config="better")).actions == ["reload"]
+
+
+def test_a_daemon_that_ran_before_it_was_managed_restarts_once(shop: Shop) -> None:
+    for file in shop.request.files:
+        files.write_file(file.path, file.wanted)
+    assert shop.apply().actions == ["restart"]
+    assert shop.apply().actions == []
+
+
+def test_an_invalid_file_changes_nothing(shop: Shop) -> None:
+    shop.apply()
+    before = shop.manifest()
+    with pytest.raises(DaemonError) as caught:
+        shop.apply(
+            replace(shop.changed(config="bad"), files=shop.changed(config="bad").files[::-1])
+        )
+    assert f"{shop.config.path} would not be valid. check says:" in str(caught.value)
+    assert f"{shop.config.path}: bad line" in str(caught.value)
+    assert "Nothing has changed." in str(caught.value)
+    assert (shop.text("config"), shop.text("arguments")) == ("good", "-v")
+    assert shop.systemd.calls == []
+    assert shop.manifest() == before
+    assert sorted(os.listdir(shop.root / "etc")) == ["shop.conf"]
+
+
+def test_files_before_an_invalid_one_come_back(shop: Shop) -> None:
+    shop.apply()
+    bad = shop.changed(config="bad", arguments="-q")
+    with pytest.raises(DaemonError):
+        shop.apply(replace(bad, files=bad.files[::-1]))
+    assert shop.text("arguments") == "-v"
+
+
+@pytest.mark.parametrize("end", ["refused", "dies"])
+def test_a_daemon_that_does_not_start_gets_its_former_files(shop: Shop, end: str) -> None:
+    shop.apply()
+    shop.systemd.ends = [end]
+    with pytest.raises(DaemonError) as caught:
+        shop.apply(shop.changed(arguments="--what"))
+    message = str(caught.value)
+    assert "The last lines of its journal:\nit broke" in message
+    assert message.endswith("The former files are back, and shop.service runs with them again.")
+    assert shop.text("arguments") == "-v"
+    assert shop.systemd.calls == ["restart", "daemon-reload", "restart"]
+    manifest = shop.manifest()
+    assert manifest is not None
+    assert manifest.applied
+    assert shop.apply().actions == []
+
+
+def test_a_new_daemon_that_does_not_start_leaves_nothing(shop: Shop) -> None:
+    shop.systemd.properties.update(ActiveState="inactive", UnitFileState="disabled")
+    shop.systemd.ends = ["dies"]
+    with pytest.raises(DaemonError, match="is stopped, as it was"):
+        shop.apply()
+    assert not os.path.exists(shop.config.path)
+    assert shop.manifest() is None
+    assert "enable" not in shop.systemd.calls
+    assert shop.systemd.calls[-1] == "stop"
+
+
+def test_it_waits_for_the_endpoints(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change, "PAUSE", 0.01)
+    shop.systemd.properties["ActiveState"] = "inactive"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        endpoint = {"id": "shop.http", "port": port, "protocol": "tcp", "listen": ["127.0.0.1"]}
+        request = replace(shop.request, endpoints=(endpoint,), timeout=0.1)
+        shop.apply(request)
+    manifest = shop.manifest()
+    assert manifest is not None
+    assert manifest.endpoints == {
+        "shop.http": {"port": port, "protocol": "tcp", "listen": ["127.0.0.1"]}
+    }
+    with pytest.raises(DaemonError, match=f"does not listen on {port}/tcp after 0.1 s"):
+        shop.apply(replace(request, files=shop.changed(arguments="-q").files))
+
+
+def test_what_the_daemon_needs_is_made_once(shop: Shop) -> None:
+    made = str(shop.root / "made")
+    request = replace(shop.request, prepare=(Step(("make", made), made, "secret"),))
+    shop.systemd.properties["ActiveState"] = "inactive"
+    assert shop.apply(request).actions[-2:] == [f"make {made}", "start"]
+    assert Path(made).read_text(encoding="utf-8") == "secret"
+    assert shop.apply(request).actions == []
+
+
+def test_a_failed_preparation_changes_nothing(shop: Shop) -> None:
+    made = str(shop.root / "made")
+    request = replace(shop.request, prepare=(Step(("make", made), made, "wrong"),))
+    with pytest.raises(DaemonError, match="make ended with 1: no such password"):
+        shop.apply(request)
+    assert not os.path.exists(shop.config.path)
+    assert shop.systemd.calls == []
+
+
+def test_a_masked_unit_is_named(shop: Shop) -> None:
+    shop.systemd.properties.update(LoadState="masked", ActiveState="inactive")
+    with pytest.raises(DaemonError, match=r"shop\.service is masked\. Unmask it"):
+        shop.apply()
+
+
+def test_check_mode_tells_and_does_nothing(shop: Shop) -> None:
+    shop.apply()
+    made = Daemon(shop.changed(arguments="-q"), shop.systemd.run, str(shop.root / "state"))
+    shop.systemd.calls.clear()
+    made.preview()
+    assert made.actions == [f"write {shop.arguments.path}", "restart"]
+    assert shop.systemd.calls == []
+    assert shop.text("arguments") == "-v"
+
+
+def test_the_diff_hides_secrets(shop: Shop) -> None:
+    secret = replace(shop.config, is_secret=True)
+    made = Daemon(replace(shop.request, files=(secret, shop.arguments)), shop.systemd.run, "none")
+    config, arguments = made.diff()
+    assert "good" not in str(config)
+    assert config["before_header"] == "absent"
+    assert arguments["after"] == "-v"
+
+
+def test_a_unit_that_something_else_runs_is_left_alone(shop: Shop) -> None:
+    made = shop.apply(replace(shop.request, is_managed=False))
+    assert made.actions == [f"write {shop.config.path}", f"write {shop.arguments.path}"]
+    assert shop.systemd.calls == []
+    assert [manifest.unit for manifest in read_manifests(str(shop.root / "state"))] == [UNIT]
+
+
+def test_a_drop_in_has_the_options_in_order() -> None:
+    file = change.drop_in(UNIT, {"B": ["x", "y"], "A": True, "C": ""}, "# header")
+    assert file.wanted.data == b"# header\n[Service]\nA=true\nB=x y\nC=\n"
+    assert file.path == "/etc/systemd/system/shop.service.d/hardening.conf"
+
+
+@pytest.mark.parametrize(
+    ("version", "missing"), [("", ["b", "c"]), ("1.*", ["b", "c"]), ("2.0", ["a", "b", "c"])]
+)
+def test_missing_packages(version: str, missing: list[str]) -> None:
+    def run(command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        return 1, "a installed 1.5-1\nb config-files 1.5-1\n", "no c"
+
+    assert change.missing_packages(["a", "b", "c"], version, run) == missing
+
+
+def test_a_broken_manifest_is_none(tmp_path: Path) -> None:
+    for text in ("", "[]", '{"version": 2}', '{"version": 1, "unit": "x", "more": 1}'):
+        (tmp_path / "x.json").write_text(text, encoding="utf-8")
+        assert read_manifests(str(tmp_path)) == []
+    assert read_manifests(str(tmp_path / "nothing")) == []
+
+
+def test_an_archive_counts_as_there_when_it_was_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change, "CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "shop"
+    archive = {"kind": "archive", "path": str(place), "checksum": "sha256:1"}
+    assert not has_download(archive)
+    prepare_installation({"source": None, "downloads": [archive]})
+    assert place.is_dir()
+    assert (tmp_path / "cache").is_dir()
+    assert not has_download(archive)
+    mark_archives([archive])
+    assert has_download(archive)
+    assert not has_download(archive | {"checksum": "sha256:2"})

@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading leases."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+
+import pytest
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import leases
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import RegistryError
+
+TODAY = datetime.date(2026, 12, 1)
+LEASES = """\
+version: 1
+leases:
+  - port: 8090
+    hosts: application
+    holder: {process: node, user: ada}
+    reason: Load test
+    expires: 2026-12-01
+  - port: 8091
+    protocol: udp
+    hosts: ops
+    holder: {process: [iperf3, iperf]}
+    reason: Measuring
+    expires: 2026-11-30
+"""
+
+
+def read(folder: pathlib.Path, text: str, host: str, *groups: str) -> list[dict[str, object]]:
+    (folder / "leases.yml").write_text(text)
+    return leases.host_leases(str(folder / "ports.yml"), host, groups, TODAY)
+
+
+def test_a_lease_of_a_group_lasts_until_the_end_of_its_last_day(tmp_path: pathlib.Path) -> None:
+    assert read(tmp_path, LEASES, "app", "application", "proxy") == [
+        {
+            "port": 8090,
+            "protocol": "tcp",
+            "owner": {"process": ["node"], "user": "ada", "unit": None},
+            "reason": "Load test",
+            "expires": "2026-12-01",
+            "expired": False,
+            "where": f"{tmp_path}/leases.yml:3",
+        }
+    ]
+
+
+def test_a_lease_of_a_host_that_has_ended(tmp_path: pathlib.Path) -> None:
+    (lease,) = read(tmp_path, LEASES, "ops", "metrics")
+    assert lease["expired"] is True
+    assert lease["owner"] == {"process": ["iperf3", "iperf"], "user": None, "unit": None}
+
+
+def test_other_hosts_have_none(tmp_path: pathlib.Path) -> None:
+    assert read(tmp_path, LEASES, "data", "database") == []
+
+
+def test_the_file_need_not_exist(tmp_path: pathlib.Path) -> None:
+    assert leases.host_leases(str(tmp_path / "ports.yml"), "app", ["all"], TODAY) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("port: 8090", "port: 0", "leases.yml:3: leases[0].port: found 0, allowed is a whole"),
+        ("2026-12-01", "soon", "leases.yml:7: leases[0].expires: found 'soon', allowed is a date"),
+        (
+            "2026-12-01",
+            "2026-02-30",
+            "leases.yml:7: leases[0].expires: found '2026-02-30', allowed is a day of the calendar",
+        ),
+        ("    reason: Load test\n", "", "leases.yml:3: leases[0].reason: found nothing, allowed"),
+        ("hosts: ops", "hosts: ops\n    until: now", "found the unknown key 'until'"),
+        (
+            "port: 8091\n    protocol: udp\n    hosts: ops",
+            "port: 8090\n    hosts: application",
+            "leases.yml:8: leases[1].port: found a second lease of 8090/tcp for application,"
+            " allowed is one; see line 3",
+        ),
+    ],
+)
+def test_faults_are_told_with_their_place(
+    tmp_path: pathlib.Path, old: str, new: str, fault: str
+) -> None:
+    assert old in LEASES
+    with pytest.raises(RegistryError) as caught:
+        read(tmp_path, LEASES.replace(old, new), "app")
+    assert fault in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "leases.yml").mkdir()
+    with pytest.raises(RegistryError, match=r"leases\.yml: the leases can't be read: Is a dir"):
+        leases.host_leases(str(tmp_path / "ports.yml"), "app", [], TODAY)
