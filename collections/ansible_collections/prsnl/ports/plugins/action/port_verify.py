@@ -4,10 +4,42 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.plan_action import PlanAction
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.reporting import (
+    counted,
+    summarise,
+)
 
 
 class ActionModule(PlanAction):
-    """Give the module the plan of the task's host."""
+    """Give the module the plan of the task's host, and lead from its failure to the report."""
 
     needs_leases = True
+
+    def run_module(
+        self, arguments: dict[str, t.Any], variables: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Execute the module on the host."""
+        result = super().run_module(arguments, variables)
+        if "faults" in result:
+            host, faults = variables["inventory_hostname"], result["faults"]
+            told = (
+                f"{host}: {counted(len(faults), 'fault')}. PORTS OF {host}, at the end of this run,"
+                " says what differs and what to do."
+            )
+            result["summary"] = summarise(faults, told)
+            if result.get("failed"):
+                result["msg"] = result["summary"]
+            elif faults:
+                self._warn(result, f"Not enforced in check mode. {result['summary']}")
+            strangers = [f"{host}: {row['message']}" for row in result["unregistered"]]
+            if not set(strangers) <= set(faults):
+                told = f"{host}: {counted(len(strangers), 'listener')} not registered."
+                self._warn(result, summarise(strangers, told))
+        return result
+
+    @staticmethod
+    def _warn(result: dict[str, t.Any], text: str) -> None:
+        result.setdefault("warnings", []).append(text)

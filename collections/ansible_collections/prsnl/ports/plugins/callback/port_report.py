@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: port_report
 type: aggregate
-short_description: Print one table per host of what M(prsnl.ports.port_verify) found
+short_description: Print what was found of each host's ports, once, at the end
 version_added: 0.1.0
 description:
   - At the end of a run, prints for every host that M(prsnl.ports.port_verify) looked at one table
@@ -16,7 +16,10 @@ description:
   - With O(prsnl.ports.port_verify#module:view=drift) the table has what the registry says, what
     was configured and what is live side by side, and listeners that the registry doesn't know.
   - What differs from the plan is red, and explained below the table.
-  - The last result of a host counts. A run without M(prsnl.ports.port_verify) prints nothing.
+  - Where M(prsnl.ports.port_check) refused ports of a host, its conflicts follow.
+  - The last result of a host counts. A run without these modules prints nothing.
+  - While it is enabled, the tasks of these modules fail with a line that leads here, so that a
+    fault is read once.
   - A table is at most 120 columns wide. Longer cells are cut, the verdict never.
 requirements:
   - enabled in C(ansible.cfg), as C(callbacks_enabled=prsnl.ports.port_report)
@@ -33,7 +36,8 @@ from ansible.executor.stats import AggregateStats
 from ansible.executor.task_result import CallbackTaskResult
 from ansible.plugins.callback import CallbackBase
 
-ACTIONS: t.Final = ("prsnl.ports.port_verify", "port_verify")
+VERIFY: t.Final = ("prsnl.ports.port_verify", "port_verify")
+CHECK: t.Final = ("prsnl.ports.port_check", "port_check")
 HEADINGS: t.Final = ("SERVICE", "ENDPOINT", "ADDRESS:PORT", "OWNER", "BOUND BY", "VERDICT")
 DRIFT: t.Final = ("SERVICE", "ENDPOINT", "REGISTRY", "CONFIGURATION", "LIVE", "VERDICT")
 WIDTH: t.Final = 120
@@ -61,6 +65,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._reports: dict[str, Report] = {}
+        self._conflicts: dict[str, list[str]] = {}
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         self._collect(result)
@@ -71,14 +76,24 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         for host, report in sorted(self._reports.items()):
             self._print(host, report)
+        for host, conflicts in sorted(self._conflicts.items()):
+            self._display.banner(f"CONFLICTS ON {host}: {len(conflicts)}")
+            for conflict in conflicts:
+                self._display.display(conflict, color=C.COLOR_ERROR)
         # The next playbook of the same command is another run.
         self._reports.clear()
+        self._conflicts.clear()
 
     def _collect(self, result: CallbackTaskResult) -> None:
         task, found = result.task, result.result
-        rows = found.get("results")
-        if task.action in ACTIONS and rows is not None and "faults" in found and not task.loop:
-            self._reports[result.host.get_name()] = Report(
+        host, rows = result.host.get_name(), found.get("results")
+        if task.action in CHECK and "conflicts" in found and not task.loop:
+            # A later task of the same run may find the port free.
+            self._conflicts.pop(host, None)
+            if found["conflicts"]:
+                self._conflicts[host] = found["conflicts"]
+        if task.action in VERIFY and rows is not None and "faults" in found and not task.loop:
+            self._reports[host] = Report(
                 rows,
                 found["unregistered"],
                 found["configuration"],

@@ -100,6 +100,13 @@ results:
     message:
       description: The conflict or the warning; empty if there is neither.
       type: str
+summary:
+  description:
+    - What the task fails with. A line that leads to the report at the end of the run where the
+      callback P(prsnl.ports.port_report#callback) is enabled, else all of RV(conflicts).
+    - Empty if there is nothing to say.
+  returned: when the sockets could be read
+  type: str
 conflicts:
   description: The messages of all conflicts.
   returned: when the sockets could be read

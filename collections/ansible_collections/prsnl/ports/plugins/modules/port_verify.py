@@ -228,10 +228,17 @@ view:
   returned: when the sockets could be read
   type: str
 faults:
-  description: Everything that differs, as it fails with.
+  description: Everything that differs.
   returned: when the sockets could be read
   type: list
   elements: str
+summary:
+  description:
+    - What the task fails with. A line that leads to the report at the end of the run where the
+      callback P(prsnl.ports.port_report#callback) is enabled, else all of RV(faults).
+    - Empty if there is nothing to say.
+  returned: when the sockets could be read
+  type: str
 """
 
 import time
@@ -328,8 +335,6 @@ def main() -> None:
     faults = [*fault_report(host, results), *(f"{host}: {text}" for text in judgement.others)]
     if policy == "fail":
         faults += unregistered
-    elif unregistered:
-        module.warn("\n".join(unregistered))
     result = {
         "changed": False,
         "results": [found.as_dict() for found in results],
@@ -340,8 +345,6 @@ def main() -> None:
     }
     if faults and not module.check_mode:
         module.fail_json(msg="\n".join(faults), **result)
-    if faults:
-        module.warn("Not enforced in check mode. " + "\n".join(faults))
     module.exit_json(**result)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import pathlib
@@ -29,19 +30,27 @@ path = registry.yml
 """
 # `good` holds its port, a stranger holds that of `foreign`, nobody that of `absent`.
 SERVICES = ("good", "foreign", "absent")
-PLAY = [
+TASKS: list[dict[str, t.Any]] = [
+    {"name": "Check", "prsnl.ports.port_check": None, "ignore_errors": True},
+    {"name": "Verify", "prsnl.ports.port_verify": {"timeout": 1, "unregistered": "ignore"}},
+]
+# What people run: the roles. What the host has apart from ports doesn't matter here.
+ROLES: list[dict[str, t.Any]] = [
     {
-        "hosts": "all",
-        "gather_facts": False,
-        "tasks": [
-            {
-                "name": "Check",
-                "prsnl.ports.port_check": None,
-                "ignore_errors": True,
-            },
-            {"name": "Verify", "prsnl.ports.port_verify": {"timeout": 1, "unregistered": "ignore"}},
-        ],
-    }
+        "import_role": {"name": "prsnl.ports.preflight"},
+        "vars": {
+            "preflight_architectures": [],
+            "preflight_systems": [],
+            "preflight_service_manager": "",
+            "preflight_memory_mb": 0,
+            "preflight_disks": [],
+        },
+        "ignore_errors": True,
+    },
+    {
+        "import_role": {"name": "prsnl.ports.verify"},
+        "vars": {"verify_timeout": 1, "verify_unregistered": "ignore"},
+    },
 ]
 
 
@@ -91,17 +100,20 @@ class Run(t.NamedTuple):
         return {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", line[1])}
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["run", "check mode"])
-def run(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> t.Iterator[tuple[Run, bool]]:
-    folder = tmp_path_factory.mktemp("site")
+@contextlib.contextmanager
+def play(
+    folder: pathlib.Path, tasks: list[dict[str, t.Any]], *arguments: str, report: bool = True
+) -> t.Iterator[Run]:
+    """Run a play on three hosts that all are this machine, and let go of its ports afterwards."""
     servers = {name: socket.create_server(("127.0.0.1", 0)) for name in SERVICES}
     ports = {name: server.getsockname()[1] for name, server in servers.items()}
     servers["absent"].close()
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    config = CONFIG.format(collections=COLLECTIONS)
+    if not report:
+        config = config.replace("callbacks_enabled = prsnl.ports.port_report\n", "")
     files = {
-        "ansible.cfg": CONFIG.format(collections=COLLECTIONS),
+        "ansible.cfg": config,
         "registry.yml": yaml.safe_dump(registry(ports), sort_keys=False),
         "hosts.yml": yaml.safe_dump(
             {
@@ -111,16 +123,14 @@ def run(
                 }
             }
         ),
-        "play.yml": yaml.safe_dump(PLAY, sort_keys=False),
+        "play.yml": yaml.safe_dump(
+            [{"hosts": "all", "gather_facts": False, "tasks": tasks}], sort_keys=False
+        ),
     }
     for name, text in files.items():
         (folder / name).write_text(text)
     done = subprocess.run(
-        [
-            pathlib.Path(sys.executable).with_name("ansible-playbook"),
-            "play.yml",
-            *(["--check"] if request.param else []),
-        ],
+        [pathlib.Path(sys.executable).with_name("ansible-playbook"), "play.yml", *arguments],
         cwd=folder,
         env={k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")}
         | {"ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "LC_ALL": "C.UTF-8"},
@@ -129,9 +139,18 @@ def run(
         text=True,
         check=False,
     )
-    yield Run(ports, done.returncode, done.stdout + done.stderr), request.param
+    yield Run(ports, done.returncode, done.stdout + done.stderr)
     for server in servers.values():
         server.close()
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["run", "check mode"])
+def run(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> t.Iterator[tuple[Run, bool]]:
+    arguments = ["--check"] if request.param else []
+    with play(tmp_path_factory.mktemp("site"), TASKS, *arguments) as result:
+        yield result, request.param
 
 
 def test_check_refuses_the_stranger_only(run: tuple[Run, bool]) -> None:
@@ -156,7 +175,7 @@ def test_verify_fails_unless_in_check_mode(run: tuple[Run, bool]) -> None:
     if check_mode:
         assert failed == {"good": 0, "foreign": 0, "absent": 0}
         assert result.code == 0
-        assert re.search(r"Not enforced in check mode\. host-absent: absent\.tcp", result.output)
+        assert re.search(r"Not enforced in check mode\. host-absent: 1 fault\.", result.output)
     else:
         assert failed == {"good": 0, "foreign": 1, "absent": 1}
         assert result.code == 2
@@ -180,3 +199,19 @@ def test_the_table_shows_every_host(run: tuple[Run, bool]) -> None:
             rf"{name} +tcp +127\.0\.0\.1:{result.ports[name]} .* {verdict}\n",
             result.output,
         )
+
+
+@pytest.mark.parametrize("report", [True, False], ids=["report", "no report"])
+def test_people_read_a_fault_once(tmp_path: pathlib.Path, report: bool) -> None:
+    """Without the report there is only Ansible's own error, which prints a message twice."""
+    with play(tmp_path, ROLES, report=report) as result:
+        text = " ".join(result.output.split())
+        foreign, absent = result.ports["foreign"], result.ports["absent"]
+    assert result.code == 2
+    for said in (
+        rf"{foreign}/tcp wanted by foreign\.tcp is held on",
+        rf"foreign\.tcp[^:]*: 127\.0\.0\.1:{foreign} is held by",
+        rf"absent\.tcp[^:]*: nothing listens on 127\.0\.0\.1:{absent}",
+    ):
+        assert len(re.findall(said, text)) == (1 if report else 2), (said, result.output)
+    assert ("at the end of this run" in text) is report

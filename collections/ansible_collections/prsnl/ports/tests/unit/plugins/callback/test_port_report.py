@@ -189,6 +189,29 @@ def test_what_is_no_verification_prints_nothing(
     assert screen.lines == []
 
 
+def conflict(*messages: str, action: str = "prsnl.ports.port_check") -> t.Any:
+    found = result([], action=action)
+    found.result["conflicts"] = list(messages)
+    return found
+
+
+def test_conflicts_are_told_at_the_end(callback: t.Any, screen: Screen) -> None:
+    callback.v2_runner_on_ok(conflict("app: 80/tcp is held.", "app: 443/tcp is held."))
+    callback.v2_playbook_on_stats(None)
+    assert screen.lines == [
+        ("CONFLICTS ON app: 2", None),
+        ("app: 80/tcp is held.", C.COLOR_ERROR),
+        ("app: 443/tcp is held.", C.COLOR_ERROR),
+    ]
+
+
+def test_a_conflict_that_is_gone_is_not_told(callback: t.Any, screen: Screen) -> None:
+    callback.v2_runner_on_failed(conflict("app: 80/tcp is held."))
+    callback.v2_runner_on_ok(conflict())
+    callback.v2_playbook_on_stats(None)
+    assert screen.lines == []
+
+
 def test_long_cells_are_cut_but_not_the_verdict() -> None:
     row = ["service" * 3, "http", "[::]:80, " * 9, "o" * 50, "b" * 50, "not expected, not bound"]
     heading, line = port_report.table([port_report.HEADINGS, row])
