@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import pathlib
+import re
 
 PLUGINS = pathlib.Path(__file__).parents[2] / "plugins"
 PACKAGE = "ansible_collections.prsnl.ports.plugins"
@@ -65,6 +66,18 @@ def test_nothing_lives_outside_a_room() -> None:
 def test_imports_go_one_way() -> None:
     assert _strange("module_utils", HOST, ()) == []
     assert _strange("plugin_utils", CONTROLLER, (f"{WORDS}.",)) == []
+
+
+def test_the_page_draws_these_rooms() -> None:
+    page = PLUGINS.parents[4] / "docs" / "architecture.md"
+    rows = re.findall(
+        r"^\| (controller|host) \| `(\w+)` \|.*\| ([^|]+) \|$", page.read_text(), re.M
+    )
+    told = {(half, room): set(re.findall(r"`(\w+)`", may)) for half, room, may in rows}
+    assert told == {
+        **{("controller", room): may for room, may in CONTROLLER.items()},
+        **{("host", room): may for room, may in HOST.items()},
+    }
 
 
 def test_no_room_leads_back_to_itself() -> None:
