@@ -15,9 +15,13 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.text import liste
 
 Path = tuple[t.Union[str, int], ...]
 
-# A suggestion costs a look at all names: beyond this many faults nobody reads them.
+# A suggestion costs a look at all names: beyond this many suggestions nobody reads them, and beyond
+# this many looks nobody waits for them.
 _SUGGESTIONS: t.Final = 100
+_LOOKS: t.Final = 20_000
 _LONGEST: t.Final = 60
+# Nobody mends more at once, and finding them all would take longer the more there are.
+MOST: t.Final = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,20 +47,25 @@ class RegistryError(Exception):
 
 def report(file: str, faults: t.Iterable[Fault], lines: t.Mapping[Path, int]) -> str:
     """The faults, sorted by line: `file:line: path: what was found, what is allowed`."""
+    faults = list(faults)
     rows = {
         (fault.line or line_of(lines, fault.path), dotted(fault.path), fault.message): fault
         for fault in faults
     }
     text = []
+    looks = _LOOKS
     for number, ((line, path, message), fault) in enumerate(
         sorted(rows.items(), key=lambda r: r[0])
     ):
         row = f"{shown(file)}:{line}: {path}: {message}"
         if fault.see is not None:
             row += f"; see line {line_of(lines, fault.see)}"
-        if fault.word and number < _SUGGESTIONS:
+        if fault.word and number < _SUGGESTIONS and len(fault.among) <= looks:
+            looks -= len(fault.among)
             row += near(fault.word, fault.among)
         text.append(row)
+    if len(faults) >= MOST:
+        text.append(f"{shown(file)}: these are the first {MOST} faults; there may be more")
     return "\n".join(text)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import typing as t
 
@@ -16,6 +17,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     source as yaml_source,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
+    MOST,
     Fault,
     Path,
     RegistryError,
@@ -56,15 +58,14 @@ def host_leases(
 
 def _read(file: str) -> tuple[list[_Lease], dict[Path, int]]:
     try:
-        with open(file, "rb") as stream:
-            source = stream.read()
+        source = yaml_source.read(file)
     except FileNotFoundError:
         return [], {}
     except OSError as error:
         raise RegistryError(f"{shown(file)}: the leases can't be read: {error.strerror}") from error
     data, faults = yaml_source.parse(source)
     if data is not None:
-        faults += schema.leases_schema().faults(data)
+        faults += itertools.islice(schema.leases_schema().faults(data), MOST)
     if not faults:
         faults += _faults(data["leases"])
     lines = yaml_source.lines(source)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
@@ -18,6 +19,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     source as yaml_source,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
+    MOST,
     RegistryError,
     report,
     shown,
@@ -43,8 +45,7 @@ def load(file: str) -> Registry:
 def read(file: str) -> Registry:
     """The registry of a file. Raises RegistryError with every fault of the file."""
     try:
-        with open(file, "rb") as stream:
-            source = stream.read()
+        source = yaml_source.read(file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RegistryError(
@@ -75,7 +76,8 @@ def parse(source: bytes, file: str) -> Registry:
             for layer in (schema.ports_schema().faults(data), rules.faults(registry)):
                 # What is said about a value once is enough.
                 known = {fault.path for fault in faults}
-                faults += [fault for fault in layer if fault.path not in known]
+                new = (fault for fault in layer if fault.path not in known)
+                faults += itertools.islice(new, MOST - len(faults))
     if faults:
         raise RegistryError(report(file, faults, yaml_source.lines(source)))
     return registry

@@ -39,15 +39,17 @@ class Schema:
             self._schema: _Schema = json.load(stream)
         self._parts: dict[int, t.Any] = {}
         extend: t.Callable[..., t.Any] = jsonschema.validators.extend
-        checker = extend(jsonschema.Draft202012Validator, {"$ref": self._ref, "pattern": _pattern})
+        checker = extend(
+            jsonschema.Draft202012Validator,
+            {"$ref": self._ref, "pattern": _pattern, "uniqueItems": _unique},
+        )
         checker.descend = self._descend
         self._validator = checker(self._schema)
 
-    def faults(self, data: t.Any) -> list[Fault]:
+    def faults(self, data: t.Any) -> t.Iterator[Fault]:
         """Every fault of the data."""
-        return [
-            fault for error in self._validator.iter_errors(data) for fault in self._in_words(error)
-        ]
+        for error in self._validator.iter_errors(data):
+            yield from self._in_words(error)
 
     # jsonschema makes a validator for every value that it visits. Making one for every part of the
     # schema is a third of the work.
@@ -134,6 +136,16 @@ def _pattern(validator: t.Any, regex: str, data: t.Any, schema: _Schema) -> t.It
     # In Python `$` also matches before a newline at the end; in JSON Schema it doesn't.
     if isinstance(data, str) and not re.fullmatch(regex, data):
         yield jsonschema.ValidationError(f"{data!r} does not match {regex!r}")
+
+
+def _unique(_validator: t.Any, wanted: bool, data: t.Any, _schema: _Schema) -> t.Iterator[t.Any]:
+    # The library compares every item with every other one where their types differ.
+    if wanted and isinstance(data, list) and len(set(map(_identity, data))) < len(data):
+        yield jsonschema.ValidationError(f"{data!r:.60} has non-unique elements")
+
+
+def _identity(value: t.Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 @functools.cache

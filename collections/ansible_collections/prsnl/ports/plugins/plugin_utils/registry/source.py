@@ -10,11 +10,18 @@ aliases, tags and several documents are faults.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import typing as t
 
 import yaml
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, Path, found
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
+    MOST,
+    Fault,
+    Path,
+    found,
+)
 
 _Base: t.Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -22,10 +29,25 @@ _CONSTANTS: dict[str, t.Any] = {"": None, "~": None, "null": None, "true": True,
 # Eighteen digits are more than any number of a registry, and less than int() refuses.
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _MAX_DEPTH = 32
+# libyaml's composer calls itself for every level, until the stack ends and the process with it.
+_MAX_COMPOSED = 200
+# A registry of 100,000 services has less than half of this.
+_MAX_BYTES = 64 << 20
 
 
 class _Loader(_Base):  # type: ignore[misc]
     """Composes nodes whose tag is None unless the file gives one."""
+
+    _depth = 0
+
+    def descend_resolver(self, parent: t.Any, _index: t.Any) -> None:
+        self._depth += 1
+        if self._depth > _MAX_COMPOSED:
+            message = f"found more than {_MAX_COMPOSED} levels, allowed are {_MAX_DEPTH}"
+            raise yaml.MarkedYAMLError(problem=message, problem_mark=parent.start_mark)
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
 
     def resolve(self, kind: type, value: str | None, implicit: t.Any) -> None:
         return None
@@ -66,7 +88,8 @@ class _Reader:
         return None
 
     def _fault(self, path: Path, line: int | None, message: str) -> None:
-        self.faults.append(Fault(path, message, line=line))
+        if len(self.faults) < MOST:
+            self.faults.append(Fault(path, message, line=line))
 
     def value(self, node: t.Any, path: Path = ()) -> t.Any:
         """The plain data of a node."""
@@ -91,19 +114,19 @@ class _Reader:
 
     def _mapping(self, node: t.Any, path: Path) -> dict[str, t.Any]:
         result: dict[str, t.Any] = {}
+        first: dict[str, int] = {}
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 self._fault(path, line, "found a list or mapping as a key, allowed is text")
             elif key in result:
-                first = next(k for k, _value in node.value if k.value == key)
                 self._fault(
                     (*path, key),
                     line,
-                    f"found the key {found(key)} again, allowed is once;"
-                    f" see line {first.start_mark.line + 1}",
+                    f"found the key {found(key)} again, allowed is once; see line {first[key]}",
                 )
             else:
+                first[key] = line
                 result[key] = self.value(value_node, (*path, key))
         return result
 
@@ -136,6 +159,24 @@ def _scalar(node: t.Any) -> t.Any:
     if _INTEGER.fullmatch(value):
         return int(value)
     return value
+
+
+def read(file: str) -> bytes:
+    """The bytes of a file.
+
+    Raises OSError if it can't be read, isn't a regular file, or is larger than a registry is: one
+    that never ends must not be waited for.
+    """
+    # Opening a pipe waits for its other end, unless told not to.
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as stream:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(None, "it is not a regular file")
+        if status.st_size > _MAX_BYTES:
+            size = f"it has {status.st_size} bytes, allowed are {_MAX_BYTES}"
+            raise OSError(None, size)
+        return stream.read(_MAX_BYTES)
 
 
 def parse(source: bytes) -> tuple[t.Any, list[Fault]]:
