@@ -34,7 +34,9 @@ import typing as t
 from ansible import constants as C  # noqa: N812
 from ansible.executor.stats import AggregateStats
 from ansible.executor.task_result import CallbackTaskResult
+from ansible.playbook.play import Play
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 
 VERIFY: t.Final = ("prsnl.ports.port_verify", "port_verify")
 CHECK: t.Final = ("prsnl.ports.port_check", "port_check")
@@ -66,6 +68,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         super().__init__()
         self._reports: dict[str, Report] = {}
         self._conflicts: dict[str, list[str]] = {}
+        self._has_looked = False
+
+    def v2_playbook_on_play_start(self, play: Play) -> None:
+        """Let the run look at the inventory once, before it forks for its tasks."""
+        if not self._has_looked:
+            variables = play.get_variable_manager().get_vars(play=play)
+            controller.remember_hosts(variables["hostvars"])
+            self._has_looked = True
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         self._collect(result)

@@ -59,6 +59,36 @@ def current_registry() -> Registry:
         raise AnsibleError(str(error)) from None
 
 
+# Of hosts whose inventory says it all, as the run found them when it started; tasks run in forks of
+# the process that knows this.
+_KNOWN: dict[str, Host] = {}
+_VARIABLES: t.Final = (
+    "ansible_host",
+    "port_address_families",
+    "port_addresses",
+    "port_environment",
+)
+
+
+def remember_hosts(hostvars: t.Any) -> None:
+    """Keep what the plan has to know about hosts, once for the whole run.
+
+    Only what the inventory says literally is kept: a template, which may follow from facts, is
+    asked for anew each time. So what a play sets with set_fact doesn't move a host whose inventory
+    has an address, in that run.
+    """
+    _KNOWN.clear()
+    for name in hostvars:
+        raw = hostvars.raw_get(name)
+        given = {key: raw[key] for key in _VARIABLES if key in raw}
+        if not any(Templar().is_template(value) for value in given.values()):
+            try:
+                _KNOWN[name] = _host(name, given)
+            except AnsibleError:
+                # Told when the host is needed.
+                continue
+
+
 class _Hosts(t.Mapping[str, Host]):
     """The hosts of the inventory, looked at when they are asked for: that isn't cheap."""
 
@@ -67,9 +97,10 @@ class _Hosts(t.Mapping[str, Host]):
         self._hosts: dict[str, Host] = {}
 
     def __getitem__(self, name: str) -> Host:
-        if name not in self._hosts:
-            self._hosts[name] = _host(name, self._hostvars[name])
-        return self._hosts[name]
+        known = _KNOWN.get(name) or self._hosts.get(name)
+        if known is None:
+            known = self._hosts[name] = _host(name, self._hostvars[name])
+        return known
 
     def __iter__(self) -> t.Iterator[str]:
         return iter(self._hostvars)
