@@ -1,0 +1,459 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keep on disk what a change replaces, until it is confirmed.
+
+Before a change touches anything, it begins an undo, a folder of its own that only root can read. It
+has a copy of every file that is going to be replaced, or the note that there was none, and the
+programs that have to run when the files are back. All of that is on the disk before the first file
+changes. `Undo.confirm` drops it in one step. Whoever changes the host next (`changing`) finds what
+is left and takes it back, or goes on with it if it is a change of its own kind; either way the host
+ends in the old or in the new state, whatever ended the former process at whatever moment.
+
+An undo is taken back once, by whoever renames its record first, as a timer may want to as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import time
+import typing as t
+
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
+    Content,
+    UnsafePathError,
+    read_file,
+    remove_file,
+    remove_folder,
+    remove_staged,
+    sync_folder,
+    write_file,
+    write_text,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
+    LOCK,
+    RUNTIME,
+    Changer,
+    HostLock,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import DIRECTORY
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
+
+DURABLE = f"{DIRECTORY}/undo"
+# For what a reboot takes back by itself.
+VOLATILE = f"{RUNTIME}/undo"
+# The record of a change that may be taken back, that is being taken back, that was, or won't be.
+PENDING, CLAIMED, DONE, CONFIRMED = (
+    f"{state}.json" for state in ("pending", "claimed", "done", "confirmed")
+)
+TURN = "turn"
+# Seconds to wait for whoever takes the same change back at the same time.
+PATIENCE = 10.0
+PAUSE = 0.1
+VERSION = 1
+# What a file is going to be, where that isn't known before.
+ANYTHING = "anything"
+ABSENT = "absent"
+
+
+class UndoError(Exception):
+    """A change that was cut off can't be taken back now, and nothing else should be changed."""
+
+
+class Undo:
+    """What a change replaces.
+
+    :param name: of the change; a later change of the same name finds it.
+    :param folder: `DURABLE` or `VOLATILE`.
+    """
+
+    def __init__(self, name: str, folder: str = DURABLE) -> None:
+        if not name or name.startswith(".") or "/" in name:
+            raise ValueError(f"an undo can't be called {name!r}")
+        self.name = name
+        self.folder = os.path.join(folder, name)
+        self._record: dict[str, t.Any] = {}
+        for state in (PENDING, CLAIMED):
+            self._record = self._record or _read_record(os.path.join(self.folder, state))
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it was begun, and neither confirmed nor taken back."""
+        return bool(self._record)
+
+    @property
+    def story(self) -> str:
+        """What was begun, by whom and when, for people."""
+        return _story(self._record)
+
+    @property
+    def token(self) -> str:
+        """The token of the lock that it was begun under."""
+        return str(self._record["token"])
+
+    @property
+    def facts(self) -> dict[str, t.Any]:
+        """What the change wanted to remember."""
+        return dict(self._record["facts"])
+
+    @property
+    def paths(self) -> list[str]:
+        """The files that were kept."""
+        return [entry["path"] for entry in self._record["files"]]
+
+    def begin(self, what: str, changer: t.Optional[Changer] = None, token: str = "") -> None:
+        """Begin a change.
+
+        :param what: what is changed, for people, such as ``shop.service: its files``.
+        :param token: of the lock, so that the later steps of the same change leave it alone.
+        :raises OSError: it can't be written.
+        :raises UndoError: there is one of this name.
+        """
+        if self.is_pending:
+            raise UndoError(f"{self.story} has to be taken back first.")
+        self._record = {
+            "version": VERSION,
+            "what": what,
+            "by": str(changer or Changer()),
+            "began": time.time(),
+            "token": token,
+            "files": [],
+            "commands": [],
+            "facts": {},
+        }
+        parent = os.path.dirname(self.folder)
+        os.makedirs(parent, mode=0o700, exist_ok=True)
+        if os.path.lexists(self.folder):
+            _remove_tree(self.folder)
+        os.mkdir(self.folder, 0o700)
+        sync_folder(parent)
+        self._save()
+
+    def keep(self, *files: tuple[str, str]) -> None:
+        """Keep files, or that there are none, before they are replaced.
+
+        :param files: the path of each, and the SHA-256 of what it is going to be, or `ABSENT` or
+            `ANYTHING`. A file that is something else by the time it is taken back was changed by
+            others, and stays.
+        :raises OSError: one can't be read or kept.
+        """
+        known = {entry["path"]: entry for entry in self._record["files"]}
+        for path, becomes in files:
+            if path not in known:
+                known[path] = self._entry(path)
+            if becomes not in known[path]["becomes"]:
+                known[path]["becomes"].append(becomes)
+        self._record["files"] = list(known.values())
+        self._save()
+
+    def _entry(self, path: str) -> dict[str, t.Any]:
+        content = read_file(path)
+        if content is None:
+            return {"path": path, "becomes": [], "kept": None, "folders": _missing_folders(path)}
+        attributes = {
+            name: base64.b64encode(value).decode()
+            for name, value in (content.attributes or {}).items()
+        }
+        return {
+            "path": path,
+            "becomes": [],
+            "kept": self.keep_data(content.data),
+            "mode": content.mode,
+            "uid": content.uid,
+            "gid": content.gid,
+            "modified": content.modified,
+            "attributes": attributes,
+        }
+
+    def keep_data(self, data: bytes) -> str:
+        """Keep bytes that are no file, and return the name of their file in the folder.
+
+        :raises OSError: they can't be kept.
+        """
+        name = secrets.token_hex(8)
+        write_file(self._path(name), Content(data, 0o600, os.geteuid(), os.getegid()))
+        return name
+
+    def note(self, **facts: t.Any) -> None:
+        """Remember facts that JSON can hold, such as ``was_active=True``.
+
+        :raises OSError: they can't be written.
+        """
+        self._record["facts"].update(facts)
+        self._save()
+
+    def then(self, commands: t.Iterable[t.Sequence[str]]) -> None:
+        """Say which programs run when the files are back, instead of those said before.
+
+        :raises OSError: it can't be written.
+        """
+        wanted = [list(command) for command in commands]
+        if wanted != self._record["commands"]:
+            self._record["commands"] = wanted
+            self._save()
+
+    def confirm(self) -> None:
+        """Let the change last.
+
+        :raises UndoError: it was taken back meanwhile.
+        :raises OSError: it can't be dropped; then it would be taken back by the next change.
+        """
+        with self._turn():
+            if not self._rename(PENDING, CONFIRMED):
+                raise UndoError(f"{self.story} was taken back meanwhile.")
+        self.drop()
+
+    def take_back(self, run: Runner) -> list[str]:
+        """Bring back what there was, and return what others have to know about it.
+
+        :raises UndoError: a file can't be brought back; the undo stays.
+        """
+        remarks: list[str] = []
+        with self._turn():
+            self._rename(PENDING, CLAIMED)
+            # Unless somebody else did, a timer for example.
+            if os.path.exists(self._path(CLAIMED)):
+                remarks = self._bring_back(run)
+                self._rename(CLAIMED, DONE)
+        self.drop()
+        return remarks
+
+    def _bring_back(self, run: Runner) -> list[str]:
+        remarks = []
+        for entry in reversed(self._record["files"]):
+            try:
+                remarks += self._restore(entry)
+            except UnsafePathError as error:
+                remarks.append(f"{error.filename} was left alone: {error.strerror}")
+            except OSError as error:
+                raise UndoError(
+                    f"{self.story} was cut off, and can't be taken back: {error}. Mend that, and"
+                    f" run again. What there was is kept in {self.folder}."
+                ) from None
+        for command in self._record["commands"]:
+            code, output, errors = run(command)
+            if code != 0:
+                told = errors.strip() or output.strip()
+                remarks.append(f"{' '.join(command)} ended with {code}: {told}")
+        return remarks
+
+    def drop(self) -> None:
+        """Remove the folder.
+
+        :raises OSError: it can't be removed.
+        """
+        self._record = {}
+        if os.path.lexists(self.folder):
+            _remove_tree(self.folder)
+
+    def tidy(self) -> None:
+        """Remove what was written beside the files and never got into its place.
+
+        :raises OSError: it can't be removed.
+        """
+        for path in self.paths:
+            remove_staged(path)
+
+    def _restore(self, entry: t.Mapping[str, t.Any]) -> list[str]:
+        """Bring one file back, and return why it was not."""
+        path = entry["path"]
+        remove_staged(path)
+        found = read_file(path)
+        former = self._former(entry)
+        becomes = {*entry["becomes"], former.sha256 if former else ABSENT}
+        if not {found.sha256 if found else ABSENT, ANYTHING} & becomes:
+            what = "changed" if found else "removed"
+            return [f"{path} was {what} by somebody else since, and was left alone"]
+        if former and found != former:
+            write_file(path, former)
+        if former is None:
+            remove_file(path)
+            # One that others have put something into stays.
+            for folder in entry["folders"]:
+                remove_folder(folder)
+        return []
+
+    def _former(self, entry: t.Mapping[str, t.Any]) -> t.Optional[Content]:
+        if entry["kept"] is None:
+            return None
+        kept = read_file(self._path(entry["kept"]))
+        if kept is None:
+            raise FileNotFoundError(f"{self._path(entry['kept'])} is missing")
+        return Content(
+            kept.data,
+            entry["mode"],
+            entry["uid"],
+            entry["gid"],
+            {name: base64.b64decode(value) for name, value in entry["attributes"].items()},
+            entry["modified"],
+        )
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    def _save(self) -> None:
+        write_text(self._path(PENDING), json.dumps(self._record, indent=1) + "\n", 0o600)
+
+    def _rename(self, old: str, new: str) -> bool:
+        try:
+            os.rename(self._path(old), self._path(new))
+        except FileNotFoundError:
+            return False
+        sync_folder(self.folder)
+        return True
+
+    @contextlib.contextmanager
+    def _turn(self) -> t.Iterator[None]:
+        """Keep others from taking the change back or confirming it at the same time."""
+        with open(self._path(TURN), "a", encoding="utf-8") as file:
+            end = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        raise UndoError(
+                            f"{self.story} is being taken back by another process. Run again."
+                        ) from None
+                time.sleep(PAUSE)
+            yield
+
+
+def recover(
+    run: Runner,
+    *,
+    token: str = "",
+    adopts: t.Container[str] = (),
+    folders: t.Iterable[str] = (VOLATILE, DURABLE),
+) -> list[str]:
+    """Take back what changes that were cut off have left, and return what was done, for people.
+
+    :param token: of the lock that is held: its own changes aren't cut off.
+    :param adopts: names of changes that the caller goes on with.
+    :raises UndoError: something can't be taken back.
+    """
+    told = []
+    for folder in folders:
+        try:
+            names = sorted(os.listdir(folder))
+        except FileNotFoundError:
+            continue
+        for name in names:
+            undo = Undo(name, folder)
+            if undo.is_pending and (name in adopts or (token and undo.token == token)):
+                continue
+            told += _finish(undo, run)
+    return told
+
+
+def _finish(undo: Undo, run: Runner) -> list[str]:
+    if undo.is_pending:
+        story, remarks = undo.story, undo.take_back(run)
+        return [f"{story} was taken back" + (f"; {listed(remarks)}" if remarks else "")]
+    # Taken back by a timer; or confirmed, but not removed.
+    done = _read_record(os.path.join(undo.folder, DONE))
+    undo.drop()
+    return [f"{_story(done)} was not confirmed in time, and was taken back"] if done else []
+
+
+def _story(record: t.Mapping[str, t.Any]) -> str:
+    began = datetime.datetime.fromtimestamp(record["began"]).isoformat(" ", "seconds")
+    return f"{record['what']}: what {record['by']} began at {began}"
+
+
+class HostChange:
+    """A change of this host, as `changing` lets it happen.
+
+    ``recovered`` says what changes that were cut off had left.
+    """
+
+    def __init__(self, lock: HostLock, recovered: list[str]) -> None:
+        self._lock = lock
+        self.recovered = recovered
+
+    @property
+    def token(self) -> str:
+        """What names this change."""
+        return self._lock.token
+
+    def lend(self, seconds: float) -> str:
+        """Keep the lock when this process ends, and return the token for the next step.
+
+        :param seconds: for how long at most.
+        """
+        return self._lock.lend(seconds)
+
+
+@contextlib.contextmanager
+def changing(
+    changer: Changer,
+    run: Runner,
+    *,
+    token: str = "",
+    wait: float = 0.0,
+    instead_of: str = "",
+    adopts: t.Container[str] = (),
+    path: str = LOCK,
+    folders: t.Iterable[str] = (VOLATILE, DURABLE),
+) -> t.Iterator[HostChange]:
+    """Hold the lock of this host, after what earlier changes have left was recovered.
+
+    The parameters are those of `HostLock` and `recover`.
+
+    :raises LockedError: somebody else changes this host.
+    :raises LostLeaseError: somebody else did since the step before.
+    :raises UndoError: an earlier change can't be taken back.
+    :raises OSError: the lock can't be used.
+    """
+    lock = HostLock(changer, path)
+    lock.take(token=token, wait=wait, instead_of=instead_of)
+    try:
+        recovered = recover(run, token=lock.token, adopts=adopts, folders=folders)
+        yield HostChange(lock, recovered)
+    finally:
+        lock.release()
+
+
+def _read_record(path: str) -> dict[str, t.Any]:
+    """Return a record; an empty one if there is none of this version."""
+    found = read_file(path)
+    if found is None:
+        return {}
+    try:
+        record = dict(json.loads(found.data))
+        if record["version"] == VERSION:
+            return record
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise UndoError(
+        f"{path} can't be read by this version of the collection. Run the one that wrote it once"
+        " more, or look there for what was changed, and remove the folder."
+    )
+
+
+def _missing_folders(path: str) -> list[str]:
+    """Return the folders that have to be made for a file, the innermost first."""
+    missing = []
+    folder = os.path.dirname(path)
+    while not os.path.lexists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    return missing
+
+
+def _remove_tree(path: str) -> None:
+    """Remove a folder of ours."""
+    for state in (PENDING, CLAIMED):
+        if os.path.exists(os.path.join(path, state)):
+            raise UndoError(f"{path} has a change that wasn't taken back")
+    shutil.rmtree(path)
