@@ -297,7 +297,7 @@ def test_nobody_is_locked_out(tmp_path: Path) -> None:
     def killed() -> float:
         wait_until(data.is_loaded, 60, "data has the new rules")
         data.kill()
-        assert list((root("data") / "run/prsnl-ports/firewall").glob("*/undo"))
+        assert list((root("data") / "run/prsnl-ports/undo").glob("firewall-*/pending.json"))
         return wait_until(lambda: own_rules("data") == old["data"], WINDOW + GRACE, "old rules")
 
     def cut() -> float:

@@ -9,6 +9,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.locking import LockedModule
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.plan_action import PlanAction
 
 SSH = ("ssh", "paramiko", "paramiko_ssh", "libssh")
@@ -21,6 +22,7 @@ class ActionModule(PlanAction):
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
     ) -> dict[str, t.Any]:
         """The result of the task."""
+        self.lock = LockedModule.of(self, task_vars or {})
         result = super().run(tmp, task_vars)
         pending = result.pop("pending", None)
         if pending is None:
@@ -32,7 +34,7 @@ class ActionModule(PlanAction):
 
     def module_arguments(self, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """What the plan and the connection add to the task's arguments."""
-        for name in ("connection", "confirm"):
+        for name in ("connection", "confirm", "lock"):
             if name in self._task.args:
                 raise AnsibleActionFail(f"{name} is set by the action; leave it out")
         arguments = super().module_arguments(variables)
@@ -46,10 +48,17 @@ class ActionModule(PlanAction):
         transport = self._connection.transport.rpartition(".")[2]
         return {**arguments, "connection": "ssh" if transport in SSH else "other"}
 
+    def run_module(
+        self, arguments: dict[str, t.Any], variables: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Execute the module under the host's lock, which stays ours until the confirmation."""
+        return self.lock.execute(self._task.resolved_action, arguments)
+
     def _confirm(self, pending: dict[str, str], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         # Rules leave established connections alone, so only a new one proves anything. A shared
         # one (ControlPersist) has to end first.
         self._connection.reset()
+        self.lock.token = pending["token"]
         persistent = self._task.args.get("persistent", True)
         try:
             return self.run_module({"confirm": pending, "persistent": persistent}, variables)

@@ -28,6 +28,7 @@ description:
   - Connections that are established when the rules change stay.
 extends_documentation_fragment:
   - prsnl.ports.attributes
+  - prsnl.ports.lock
   - prsnl.ports.plan
 options:
   state:
@@ -136,6 +137,9 @@ attributes:
     details:
       - On macOS it was tried against a simulation of C(pfctl) only.
 notes:
+  - What a change replaces is kept on the host until it is confirmed, the rules under C(/run) and
+    what loads them at boot under C(/var/lib). So a run that is killed at any moment is taken back
+    by its timer, by a reboot, or by the next run, which says so.
   - One remote execution if nothing changes, two if something does - the second one confirms.
   - Run it with C(become=true).
 requirements:
@@ -164,6 +168,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+recovered:
+  description: What became of changes of this host that were cut off before.
+  returned: when there was one
+  type: list
+  elements: str
 rules:
   description: The whole ruleset, as C(nft -f) or C(pfctl -f) reads it. Empty if there is none.
   returned: success
@@ -204,12 +213,34 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.nftables_rules import render
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import read_policy
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
+    LOCK_ARGUMENT,
+    Changer,
+    LockedError,
+    LostLeaseError,
+    changer_of,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import (
+    Runner,
+    module_runner,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
+    DURABLE,
+    VOLATILE,
+    HostChange,
+    UndoError,
+    changing,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import (
     Session,
     read_login,
 )
 
+# Seconds beyond the window in which the change is still nobody else's.
+GRACE = 10
 ARGUMENTS: dict[str, t.Any] = {
+    "lock": LOCK_ARGUMENT,
+    "lock_timeout": {"type": "int", "default": 120},
     "plan": {"type": "dict"},
     "registry": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -236,15 +267,8 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 
 
-def make_firewall(module: AnsibleModule) -> t.Optional[Firewall]:
+def make_firewall(module: AnsibleModule, run: Runner) -> t.Optional[Firewall]:
     """Return the firewall of this host; None if its program is missing."""
-
-    def run(command: t.Sequence[str], stdin: str) -> tuple[int, str, str]:
-        code, output, errors = module.run_command(
-            list(command), data=stdin, environ_update={"LC_ALL": "C"}
-        )
-        return code, output, errors
-
     name = platform.system()
     system: PacketFilter
     if name == "Darwin":
@@ -258,7 +282,9 @@ def make_firewall(module: AnsibleModule) -> t.Optional[Firewall]:
         files = firewall_linux
     else:
         module.fail_json(msg=f"The system is {name}, allowed are Linux and Darwin (macOS).")
-    return Firewall(system, files.RECORD, files.PENDING, persistent=module.params["persistent"])
+    return Firewall(
+        system, run, files.RECORD, VOLATILE, DURABLE, persistent=module.params["persistent"]
+    )
 
 
 def result_of(change: RulesetChange) -> dict[str, t.Any]:
@@ -281,8 +307,15 @@ def name_session(session: t.Optional[Session]) -> str:
     return f"{session.client} {session.client_port}" if session else ""
 
 
-def ensure(module: AnsibleModule, firewall: t.Optional[Firewall]) -> dict[str, t.Any]:
-    """Bring the rules to the plan, and return the module's result."""
+def ensure(
+    module: AnsibleModule,
+    firewall: t.Optional[Firewall],
+    change_of_host: t.Optional[HostChange],
+) -> dict[str, t.Any]:
+    """Bring the rules to the plan, and return the module's result.
+
+    :param change_of_host: None in check mode.
+    """
     session = read_login().session
     policy = read_policy(module.params, session)
     facts = {"ssh": list(policy.ssh_ports), "controller": session.client if session else ""}
@@ -298,16 +331,17 @@ def ensure(module: AnsibleModule, firewall: t.Optional[Firewall]) -> dict[str, t
             "Ansible isn't connected over SSH, so no port of SSH is let in. Set ssh_ports to the"
             " port of SSH if people log in to this host."
         )
-    if module.check_mode or not result["changed"]:
+    if change_of_host is None or not result["changed"]:
         return result
     window = module.params["window"] if module.params["connection"] == "ssh" else 0
-    token = firewall.apply(policy, window)
-    if token:
+    token = change_of_host.token
+    if firewall.apply(policy, window, token, changer_of(module.params["lock"])):
+        change_of_host.lend(window + GRACE)
         result["pending"] = {"token": token, "session": name_session(session)}
     return result
 
 
-def confirm(module: AnsibleModule, firewall: Firewall) -> None:
+def confirm(module: AnsibleModule, firewall: Firewall, changer: Changer) -> None:
     """Let the rules stay, if this is another connection than the one that loaded them."""
     session = name_session(read_login().session)
     if session and session == module.params["confirm"]["session"]:
@@ -315,28 +349,55 @@ def confirm(module: AnsibleModule, firewall: Firewall) -> None:
             "The connection that loaded the new rules can't confirm them, because rules leave"
             " established connections alone. The old ones will be back."
         )
-    firewall.confirm(module.params["confirm"]["token"])
+    firewall.confirm(module.params["confirm"]["token"], changer)
+
+
+def change(module: AnsibleModule, run: Runner, changes: t.Optional[HostChange]) -> dict[str, t.Any]:
+    """Do what the task says, and return the module's result.
+
+    :param changes: None in check mode.
+    """
+    absent = module.params["state"] == "absent"
+    firewall = make_firewall(module, run)
+    if firewall is None and absent:
+        return {"changed": False, "rules": ""}
+    if firewall is None and changes:
+        module.fail_json(
+            msg="nft is missing. Install it (package nftables).", missing_program="nft"
+        )
+    changer = changer_of(module.params["lock"])
+    if module.params["confirm"] and firewall:
+        confirm(module, firewall, changer)
+        return {"changed": True}
+    if absent and firewall:
+        token = changes.token if changes else ""
+        return result_of(firewall.remove(changer, token, simulate=changes is None))
+    return ensure(module, firewall, changes)
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    absent = module.params["state"] == "absent"
+    run = module_runner(module)
+    lock = module.params["lock"]
     try:
-        firewall = make_firewall(module)
-        if firewall is None and absent:
-            module.exit_json(changed=False, rules="")
-        if firewall is None and not module.check_mode:
-            module.fail_json(
-                msg="nft is missing. Install it (package nftables).", missing_program="nft"
-            )
-        if module.params["confirm"] and firewall:
-            confirm(module, firewall)
-            module.exit_json(changed=True)
-        if absent and firewall:
-            module.exit_json(**result_of(firewall.remove(simulate=module.check_mode)))
-        module.exit_json(**ensure(module, firewall))
-    except (FirewallError, OSError, ValueError) as error:
+        if module.check_mode:
+            module.exit_json(**change(module, run, None))
+        with changing(
+            changer_of(lock),
+            run,
+            token=lock["token"],
+            wait=lock["wait"],
+            instead_of=lock["instead_of"],
+        ) as changes:
+            result = change(module, run, changes)
+            if changes.recovered:
+                result["recovered"] = changes.recovered
+                result["changed"] = result["changed"] or changes.has_recovered
+    except LockedError as error:
+        module.fail_json(msg=str(error), **error.result)
+    except (FirewallError, LostLeaseError, UndoError, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

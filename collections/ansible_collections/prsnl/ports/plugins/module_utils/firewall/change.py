@@ -6,31 +6,37 @@
 
 A change is loaded in one transaction, after a timer on the host was armed that takes it back.
 Only a confirmation, which has to come over a new connection, disarms it and makes the rules last.
-What the timer needs is under ``/run``, so a reboot forgets it and starts with the old rules. Timer
-and confirmation claim the same file by renaming it, so just one of them succeeds.
+Both are an `Undo` of the host, under ``/run``, so a reboot forgets it and starts with the old
+rules. Whoever wants to take it back or confirm it, the timer or a run, takes turns with the others,
+and only one of them succeeds.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import secrets
 import shlex
-import shutil
 import subprocess
 import typing as t
 from dataclasses import asdict, dataclass
 
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy
-from ansible_collections.prsnl.ports.plugins.module_utils.host.files import write_text
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
+    remove_file,
+    write_text,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import Changer
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
+from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
+    ANYTHING,
+    Undo,
+    UndoError,
+)
 
-UNDO = "undo"
-CLAIMED = "claimed"
-RULES = "rules"
-# Runs a program with its arguments and standard input; returns its code, output and errors.
-Run = t.Callable[[t.Sequence[str], str], tuple[int, str, str]]
+LATE = (
+    "The new rules were not confirmed in time, and the old ones are back. Look at the way from the"
+    " controller to this host, or allow more time for it."
+)
 
 
 class FirewallError(Exception):
@@ -72,6 +78,12 @@ class PacketFilter(t.Protocol):
 
     def forget(self) -> None:
         """Undo `keep`, as far as there is something to undo."""
+
+    def boot_files(self) -> list[str]:
+        """Return the files that `keep` and `forget` replace."""
+
+    def boot_commands(self) -> list[list[str]]:
+        """Return what the system has to run when those files are back as they were."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +131,28 @@ def read_text(path: str) -> str:
 
 
 class Firewall:
-    """The rules of a host.
+    """The rules of a host, which nobody else changes meanwhile (`changing`).
 
     :param record: path of the file that remembers the confirmed rules, kept over a reboot.
     :param pending: path of the folder of changes that wait for their confirmation, lost by one.
+    :param durable: path of the folder of changes that a reboot doesn't end.
     """
 
     def __init__(
-        self, system: PacketFilter, record: str, pending: str, *, persistent: bool
+        self,
+        system: PacketFilter,
+        run: Runner,
+        record: str,
+        pending: str,
+        durable: str,
+        *,
+        persistent: bool,
     ) -> None:
         self._system = system
+        self._run = run
         self._record = record
         self._pending = pending
+        self._durable = durable
         self._persistent = persistent
 
     def compare(self, policy: Policy) -> RulesetChange:
@@ -155,36 +177,35 @@ class Firewall:
             raise FirewallError(" ".join(others))
         self._system.check(change.rules)
 
-    def apply(self, policy: Policy, window: int) -> t.Optional[str]:
-        """Load the rules of a policy.
+    def apply(self, policy: Policy, window: int, token: str, changer: Changer) -> bool:
+        """Load the rules of a policy, and return whether `confirm` has to follow.
 
         :param window: seconds until they are taken back unless they are confirmed; 0 for never.
-        :returns: the token that `confirm` wants; None if nothing is left to do.
+        :param token: of the host's lock, for the confirmation.
         """
-        with self._lock():
-            self._take_back()
-            change = self.compare(policy)
-            token = None
-            if change.loads:
-                token = self._arm(change, window) if window else None
-                self._load(change.rules, token)
-            if token is None:
-                self._settle(change.rules)
-            return token
+        change = self.compare(policy)
+        waits = change.loads and window > 0
+        if waits:
+            self._load_for_a_while(change, window, token, changer)
+        elif change.loads:
+            self._system.load(change.rules)
+        if not waits:
+            self._settle(change.rules, changer, token)
+        return waits
 
-    def confirm(self, token: str) -> None:
+    def confirm(self, token: str, changer: Changer) -> None:
         """Let the rules stay that `apply` loaded."""
-        with self._lock():
-            folder = os.path.join(self._pending, token)
-            if not _claim(folder):
-                raise FirewallError(
-                    "The new rules were not confirmed in time, and the old ones are back. Look at"
-                    " the way from the controller to this host, or allow more time for it."
-                )
-            self._settle(read_text(os.path.join(folder, RULES)))
-            shutil.rmtree(folder)
+        undo = self._undo(token)
+        if not undo.is_pending:
+            raise FirewallError(LATE)
+        rules = undo.facts["rules"]
+        try:
+            undo.confirm()
+        except UndoError:
+            raise FirewallError(LATE) from None
+        self._settle(rules, changer, token)
 
-    def remove(self, *, simulate: bool) -> RulesetChange:
+    def remove(self, changer: Changer, token: str, *, simulate: bool) -> RulesetChange:
         """Remove the rules and everything that was kept for them."""
         live = self._system.live()
         known = self._read_record()
@@ -193,65 +214,66 @@ class Firewall:
             before=known.rules if live == known.listing else live,
             after="",
             loads=bool(live),
-            keeps=not self._system.lasts(""),
+            keeps=not self._system.lasts("") or known != Record(),
         )
         if simulate or not (change.loads or change.keeps):
             return change
-        with self._lock():
-            for folder in self._waiting():
-                _claim(folder)
+        if live:
             self._system.load("")
+        with self._boot_files(changer, token):
             self._system.forget()
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._record)
+            remove_file(self._record)
         return change
 
-    def _arm(self, change: RulesetChange, window: int) -> str:
-        token = secrets.token_hex(8)
-        folder = os.path.join(self._pending, token)
-        undo = os.path.join(folder, UNDO)
-        claimed = os.path.join(folder, CLAIMED)
+    def _load_for_a_while(
+        self, change: RulesetChange, window: int, token: str, changer: Changer
+    ) -> None:
         old = self._system.replacing(change.before)
         self._system.check(old)
-        write_text(os.path.join(folder, RULES), change.rules, 0o600)
-        write_text(undo, old, 0o600)
-        command = (
-            f"mv {shlex.quote(undo)} {shlex.quote(claimed)} 2>/dev/null || exit 0;"
-            f" {self._system.undo_command(claimed)}"
-        )
-        self._system.arm(token, window, command)
-        return token
-
-    def _load(self, rules: str, token: t.Optional[str]) -> None:
+        undo = self._undo(token)
+        undo.begin("the firewall's rules", changer, token)
+        undo.note(rules=change.rules)
+        path = undo.keep_data(old.encode())
+        undo.then([["/bin/sh", "-c", self._system.undo_command(path)]])
+        self._system.arm(token, window, " ".join(map(shlex.quote, undo.timer())))
         try:
-            self._system.load(rules)
+            self._system.load(change.rules)
         except FirewallError:
-            if token:
-                _claim(os.path.join(self._pending, token))
+            undo.confirm()
             raise
-        if token and not os.path.exists(os.path.join(self._pending, token, UNDO)):
+        if not undo.is_untouched:
             # This process was stopped for so long that the timer came before the rules.
-            self._system.load(read_text(os.path.join(self._pending, token, CLAIMED)))
+            self._system.load(old)
             raise FirewallError("Loading the rules took too long; they were taken back. Run again.")
 
-    def _settle(self, rules: str) -> None:
-        if self._persistent and not self._system.lasts(rules):
-            self._system.keep(rules)
+    def _settle(self, rules: str, changer: Changer, token: str) -> None:
+        keeps = self._persistent and not self._system.lasts(rules)
         record = Record(rules, self._system.live())
-        if record != self._read_record():
+        if not keeps and record == self._read_record():
+            return
+        with self._boot_files(changer, token):
+            if keeps:
+                self._system.keep(rules)
+            # What is loaded at boot may have been loaded just now.
+            record = Record(rules, self._system.live())
             write_text(self._record, json.dumps(asdict(record)), 0o600)
 
-    def _take_back(self) -> None:
-        for folder in self._waiting():
-            if _claim(folder):
-                self._system.load(read_text(os.path.join(folder, CLAIMED)))
-            shutil.rmtree(folder)
-
-    def _waiting(self) -> list[str]:
+    @contextlib.contextmanager
+    def _boot_files(self, changer: Changer, token: str) -> t.Iterator[None]:
+        """Keep the files that the next boot reads while they are replaced."""
+        undo = Undo("firewall-boot", self._durable)
+        undo.begin("what loads the firewall's rules at boot", changer, token)
+        undo.keep(*((path, ANYTHING) for path in [*self._system.boot_files(), self._record]))
+        undo.then(self._system.boot_commands())
         try:
-            return [entry.path for entry in os.scandir(self._pending) if entry.is_dir()]
-        except FileNotFoundError:
-            return []
+            yield
+        except (FirewallError, OSError):
+            undo.take_back(self._run)
+            raise
+        undo.confirm()
+
+    def _undo(self, token: str) -> Undo:
+        return Undo(f"firewall-{token}", self._pending)
 
     def _read_record(self) -> Record:
         try:
@@ -259,18 +281,3 @@ class Firewall:
         except (TypeError, ValueError):
             # None yet, or unreadable: rules that nobody remembers are loaded anew.
             return Record()
-
-    @contextlib.contextmanager
-    def _lock(self) -> t.Iterator[None]:
-        os.makedirs(self._pending, mode=0o700, exist_ok=True)
-        with open(os.path.join(self._pending, "lock"), "w", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-
-def _claim(folder: str) -> bool:
-    try:
-        os.rename(os.path.join(folder, UNDO), os.path.join(folder, CLAIMED))
-    except FileNotFoundError:
-        return False
-    return True

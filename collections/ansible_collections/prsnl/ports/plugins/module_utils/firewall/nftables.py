@@ -17,14 +17,14 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import (
     FirewallError,
-    Run,
     detach,
     read_text,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import write_text
+from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import DIRECTORY
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
 
-RECORD = "/var/lib/prsnl-ports/firewall.json"
-PENDING = "/run/prsnl-ports/firewall"
+RECORD = f"{DIRECTORY}/firewall.json"
 UNIT = "prsnl-ports-firewall"
 RULES = "/etc/prsnl-ports/firewall.nft"
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -72,7 +72,7 @@ class Nftables:
     :param root: the folder that all files are below; the tests' own instead of ``/``.
     """
 
-    def __init__(self, nft: str, run: Run, *, systemd: bool, root: str = "") -> None:
+    def __init__(self, nft: str, run: Runner, *, systemd: bool, root: str = "") -> None:
         self._nft = nft
         self._run = run
         self._systemd = systemd
@@ -200,6 +200,14 @@ class Nftables:
             os.rmdir(os.path.dirname(self._rules))
         if self._systemd:
             self._program(["systemctl", "daemon-reload"])
+
+    def boot_files(self) -> list[str]:
+        """The rules and the unit that loads them."""
+        return [self._rules, self._unit]
+
+    def boot_commands(self) -> list[list[str]]:
+        """The unit may be another one again."""
+        return [["systemctl", "daemon-reload"]] if self._systemd else []
 
     @property
     def _rules(self) -> str:

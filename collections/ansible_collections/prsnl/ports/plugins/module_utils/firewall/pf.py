@@ -20,14 +20,13 @@ import typing as t
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import pf_rules
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import (
     FirewallError,
-    Run,
     detach,
     read_text,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import write_text
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
 
 RECORD = "/var/db/prsnl-ports/firewall.json"
-PENDING = "/var/run/prsnl-ports/firewall"
 PFCTL = "/sbin/pfctl"
 MAIN = "/etc/pf.conf"
 RULES = f"/etc/pf.anchors/{pf_rules.ANCHOR}"
@@ -58,7 +57,7 @@ class Pf:
     :param root: the folder that all files are below; the tests' own instead of ``/``.
     """
 
-    def __init__(self, run: Run, root: str = "") -> None:
+    def __init__(self, run: Runner, root: str = "") -> None:
         self._run = run
         self._root = root
 
@@ -160,6 +159,14 @@ class Pf:
         if CALL in lines:
             lines.remove(CALL)
             write_text(self._main, "".join(f"{line}\n" for line in lines), 0o644)
+
+    def boot_files(self) -> list[str]:
+        """The rules, what calls them, and the job that fills the anchor."""
+        return [self._rules, self._main, self._job]
+
+    def boot_commands(self) -> list[list[str]]:
+        """Nothing: launchd reads its jobs at boot."""
+        return []
 
     def _is_called(self) -> bool:
         return any(line.startswith(CALL) for line in self._pfctl(["-s", "rules"]).splitlines())

@@ -106,6 +106,11 @@ class LockedError(Exception):
             f" again when that one has ended; if it is gone for good, remove {path}."
         )
 
+    @property
+    def result(self) -> dict[str, t.Any]:
+        """What a module returns besides its message, for its action."""
+        return {"locked_by": {**asdict(self.holder.changer), "token": self.holder.token}}
+
 
 class LostLeaseError(Exception):
     """The lease of a change of several steps ended, and somebody else had the lock since."""

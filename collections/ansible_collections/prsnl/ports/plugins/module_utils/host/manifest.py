@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import typing as t
 from dataclasses import asdict, dataclass, field
 
-DIRECTORY = "/var/lib/prsnl-ports"
+# What outlives a reboot.
+DIRECTORY = "/var/db/prsnl-ports" if sys.platform == "darwin" else "/var/lib/prsnl-ports"
 VERSION = 1
 
 

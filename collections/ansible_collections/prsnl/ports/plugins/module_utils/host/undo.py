@@ -24,8 +24,10 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import time
 import typing as t
+from dataclasses import dataclass
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
     Content,
@@ -63,6 +65,22 @@ VERSION = 1
 # What a file is going to be, where that isn't known before.
 ANYTHING = "anything"
 ABSENT = "absent"
+# What `Undo.take_back` does, without the files.
+TIMER = f"""
+import fcntl, json, os, subprocess, sys
+try:
+    os.chdir(sys.argv[1])
+    turn = open({TURN!r}, "a")
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    os.rename({PENDING!r}, {CLAIMED!r})
+except FileNotFoundError:
+    sys.exit()
+with open({CLAIMED!r}) as file:
+    commands = json.load(file)["commands"]
+for command in commands:
+    subprocess.call(command)
+os.rename({CLAIMED!r}, {DONE!r})
+"""
 
 
 class UndoError(Exception):
@@ -166,7 +184,7 @@ class Undo:
         return {
             "path": path,
             "becomes": [],
-            "kept": self.keep_data(content.data),
+            "kept": os.path.basename(self.keep_data(content.data)),
             "mode": content.mode,
             "uid": content.uid,
             "gid": content.gid,
@@ -175,13 +193,13 @@ class Undo:
         }
 
     def keep_data(self, data: bytes) -> str:
-        """Keep bytes that are no file, and return the name of their file in the folder.
+        """Keep bytes that are no file, and return the path of theirs.
 
         :raises OSError: they can't be kept.
         """
-        name = secrets.token_hex(8)
-        write_file(self._path(name), Content(data, 0o600, os.geteuid(), os.getegid()))
-        return name
+        path = self._path(secrets.token_hex(8))
+        write_file(path, Content(data, 0o600, os.geteuid(), os.getegid()))
+        return path
 
     def note(self, **facts: t.Any) -> None:
         """Remember facts that JSON can hold, such as ``was_active=True``.
@@ -200,6 +218,18 @@ class Undo:
         if wanted != self._record["commands"]:
             self._record["commands"] = wanted
             self._save()
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody has confirmed it, or begun to take it back."""
+        return os.path.exists(self._path(PENDING))
+
+    def timer(self) -> list[str]:
+        """Return the program that takes it back, for one that has no files.
+
+        It needs nothing but the folder and Python, and does nothing when somebody else was first.
+        """
+        return [sys.executable, "-I", "-c", TIMER, self.folder]
 
     def confirm(self) -> None:
         """Let the change last.
@@ -329,20 +359,28 @@ class Undo:
             yield
 
 
+@dataclass(frozen=True)
+class Recovery:
+    """What became of a change that was cut off; ``is_change`` if it was taken back just now."""
+
+    text: str
+    is_change: bool
+
+
 def recover(
     run: Runner,
     *,
     token: str = "",
     adopts: t.Container[str] = (),
     folders: t.Iterable[str] = (VOLATILE, DURABLE),
-) -> list[str]:
-    """Take back what changes that were cut off have left, and return what was done, for people.
+) -> list[Recovery]:
+    """Take back what changes that were cut off have left, and return what was done.
 
     :param token: of the lock that is held: its own changes aren't cut off.
     :param adopts: names of changes that the caller goes on with.
     :raises UndoError: something can't be taken back.
     """
-    told = []
+    done = []
     for folder in folders:
         try:
             names = sorted(os.listdir(folder))
@@ -352,18 +390,21 @@ def recover(
             undo = Undo(name, folder)
             if undo.is_pending and (name in adopts or (token and undo.token == token)):
                 continue
-            told += _finish(undo, run)
-    return told
+            done += _finish(undo, run)
+    return done
 
 
-def _finish(undo: Undo, run: Runner) -> list[str]:
+def _finish(undo: Undo, run: Runner) -> list[Recovery]:
     if undo.is_pending:
         story, remarks = undo.story, undo.take_back(run)
-        return [f"{story} was taken back" + (f"; {listed(remarks)}" if remarks else "")]
+        told = f"; {listed(remarks)}" if remarks else ""
+        return [Recovery(f"{story} was cut off, and was taken back{told}", True)]
     # Taken back by a timer; or confirmed, but not removed.
-    done = _read_record(os.path.join(undo.folder, DONE))
+    record = _read_record(os.path.join(undo.folder, DONE))
     undo.drop()
-    return [f"{_story(done)} was not confirmed in time, and was taken back"] if done else []
+    if not record:
+        return []
+    return [Recovery(f"{_story(record)} was not confirmed in time, and was taken back", False)]
 
 
 def _story(record: t.Mapping[str, t.Any]) -> str:
@@ -372,14 +413,21 @@ def _story(record: t.Mapping[str, t.Any]) -> str:
 
 
 class HostChange:
-    """A change of this host, as `changing` lets it happen.
+    """A change of this host, as `changing` lets it happen."""
 
-    ``recovered`` says what changes that were cut off had left.
-    """
-
-    def __init__(self, lock: HostLock, recovered: list[str]) -> None:
+    def __init__(self, lock: HostLock, recovered: list[Recovery]) -> None:
         self._lock = lock
-        self.recovered = recovered
+        self._recovered = recovered
+
+    @property
+    def recovered(self) -> list[str]:
+        """What became of changes that were cut off, for people."""
+        return [recovery.text for recovery in self._recovered]
+
+    @property
+    def has_recovered(self) -> bool:
+        """Whether something was taken back just now."""
+        return any(recovery.is_change for recovery in self._recovered)
 
     @property
     def token(self) -> str:

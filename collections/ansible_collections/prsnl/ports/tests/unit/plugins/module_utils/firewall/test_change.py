@@ -8,18 +8,32 @@ The timer is real where it is waited for: it runs the same shell command as on a
 
 from __future__ import annotations
 
+import json
 import pathlib
+import shutil
 import subprocess
 import time
 import typing as t
 
+import cuts
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import change as firewall
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import (
     Firewall,
     FirewallError,
+    RulesetChange,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import STAGED, write_text
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
+    Changer,
+    LockedError,
+    LostLeaseError,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
+    HostChange,
+    changing,
+)
 
 
 class Kernel:
@@ -27,6 +41,7 @@ class Kernel:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.rules = folder / "kernel"
+        self.timer = folder / "timer"
         self.boot = folder / "boot"
         self.calls: list[str] = []
         self.commands: list[str] = []
@@ -55,7 +70,9 @@ class Kernel:
         self.calls.append("load")
         if self.load_fails:
             raise FirewallError("can't load")
-        self.rules.write_text(rules.removeprefix("listed: "))
+        # nft and the kernel go on when whoever called them is killed.
+        with cuts.outside():
+            self.rules.write_text(rules.removeprefix("listed: "))
 
     def replacing(self, live: str) -> str:
         return live.removeprefix("listed: ")
@@ -66,6 +83,8 @@ class Kernel:
     def arm(self, name: str, seconds: int, command: str) -> None:
         self.calls.append("arm")
         self.commands.append(command)
+        with cuts.outside():
+            self.timer.write_text(command)
         if self.waits:
             firewall.detach(seconds, command)
 
@@ -74,13 +93,28 @@ class Kernel:
 
     def keep(self, rules: str) -> None:
         self.calls.append("keep")
-        self.boot.write_text(rules)
+        write_text(str(self.boot), rules, 0o600)
 
     def forget(self) -> None:
-        self.boot.write_text("")
+        write_text(str(self.boot), "", 0o600)
+
+    def boot_files(self) -> list[str]:
+        return [str(self.boot)]
+
+    def boot_commands(self) -> list[list[str]]:
+        return [["true"]]
 
     def run_timer(self, number: int = -1) -> None:
         subprocess.run(["/bin/sh", "-c", self.commands[number]], check=True)
+
+
+def run_program(command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+ADA = Changer("laptop", "ada", "Open the shop")
+WINDOW = 30
 
 
 class Host(t.NamedTuple):
@@ -88,15 +122,39 @@ class Host(t.NamedTuple):
     firewall: Firewall
     folder: pathlib.Path
 
-    def run(self, policy: Policy, window: int = 30) -> str | None:
+    def changing(self, token: str = "", instead_of: str = "") -> t.ContextManager[HostChange]:
+        return changing(
+            ADA,
+            run_program,
+            token=token,
+            instead_of=instead_of,
+            path=str(self.folder / "run" / "lock"),
+            folders=[str(self.folder / "run" / "undo"), str(self.folder / "lib" / "undo")],
+        )
+
+    def run(self, policy: Policy, window: int = WINDOW, instead_of: str = "") -> str | None:
         """One run of the module, up to the confirmation."""
         self.kernel.calls.clear()
-        change = self.firewall.compare(policy)
-        if change.loads:
-            self.firewall.validate(change, coexist=False)
-        if not (change.loads or change.keeps):
-            return None
-        return self.firewall.apply(policy, window)
+        with self.changing(instead_of=instead_of) as change_of_host:
+            change = self.firewall.compare(policy)
+            if change.loads:
+                self.firewall.validate(change, coexist=False)
+            if not (change.loads or change.keeps):
+                return None
+            if not self.firewall.apply(policy, window, change_of_host.token, ADA):
+                return None
+            return change_of_host.lend(window)
+
+    def confirm(self, token: str) -> None:
+        """The second step of the module."""
+        with self.changing(token):
+            self.firewall.confirm(token, ADA)
+
+    def remove(self, *, simulate: bool) -> RulesetChange:
+        if simulate:
+            return self.firewall.remove(ADA, "", simulate=True)
+        with self.changing() as change_of_host:
+            return self.firewall.remove(ADA, change_of_host.token, simulate=False)
 
     def settled(self, policy: Policy) -> bool:
         text = self.kernel.render(policy)
@@ -114,9 +172,10 @@ OLD, NEW, NEWER = (Policy((), (port,)) for port in (1, 2, 3))
 @pytest.fixture
 def host(tmp_path: pathlib.Path) -> Host:
     kernel = Kernel(tmp_path)
-    rules = Firewall(
-        kernel, str(tmp_path / "lib" / "record"), str(tmp_path / "run" / "fw"), persistent=True
+    record, pending, durable = (
+        str(tmp_path / path) for path in ("lib/record", "run/undo", "lib/undo")
     )
+    rules = Firewall(kernel, run_program, record, pending, durable, persistent=True)
     return Host(kernel, rules, tmp_path)
 
 
@@ -133,7 +192,7 @@ def test_the_timer_is_armed_first_and_the_boot_keeps_what_was_confirmed(old: Hos
     assert token
     assert old.kernel.calls == ["arm", "load"]
     assert old.kernel.boot.read_text() == old.kernel.render(OLD)
-    old.firewall.confirm(token)
+    old.confirm(token)
     assert old.settled(NEW)
 
 
@@ -145,7 +204,7 @@ def test_a_second_run_only_reads(old: Host) -> None:
 def test_the_timer_does_nothing_after_the_confirmation(old: Host) -> None:
     token = old.run(NEW)
     assert token
-    old.firewall.confirm(token)
+    old.confirm(token)
     old.kernel.run_timer()
     assert old.settled(NEW)
 
@@ -159,7 +218,7 @@ def test_without_confirmation_the_old_rules_come_back_by_themselves(old: Host) -
         time.sleep(0.1)
     assert old.settled(OLD)
     with pytest.raises(FirewallError, match="not confirmed in time, and the old ones are back"):
-        old.firewall.confirm(token)
+        old.confirm(token)
     assert old.settled(OLD)
 
 
@@ -173,7 +232,7 @@ def test_the_first_rules_are_taken_back_to_none(host: Host) -> None:
 def test_the_timer_of_a_confirmed_change_leaves_the_next_one_alone(old: Host) -> None:
     token = old.run(NEW)
     assert token
-    old.firewall.confirm(token)
+    old.confirm(token)
     assert old.run(NEWER)
     old.kernel.run_timer(0)
     assert old.kernel.rules.read_text() == old.kernel.render(NEWER)
@@ -182,10 +241,12 @@ def test_the_timer_of_a_confirmed_change_leaves_the_next_one_alone(old: Host) ->
 def test_a_run_takes_back_what_an_earlier_one_did_not_confirm(old: Host) -> None:
     lost = old.run(NEW)
     assert lost
-    token = old.run(NEWER)
+    with pytest.raises(LockedError, match="ada@laptop"):
+        old.run(NEWER)
+    token = old.run(NEWER, instead_of=lost)
     assert token
-    with pytest.raises(FirewallError, match="not confirmed in time"):
-        old.firewall.confirm(lost)
+    with pytest.raises(LostLeaseError, match="lost between two steps"):
+        old.confirm(lost)
     old.kernel.run_timer(0)
     assert old.kernel.rules.read_text() == old.kernel.render(NEWER)
     old.kernel.run_timer(1)
@@ -193,8 +254,9 @@ def test_a_run_takes_back_what_an_earlier_one_did_not_confirm(old: Host) -> None
 
 
 def test_going_back_before_the_confirmation_needs_none(old: Host) -> None:
-    assert old.run(NEW)
-    assert old.run(OLD) is None
+    token = old.run(NEW)
+    assert token
+    assert old.run(OLD, instead_of=token) is None
     assert old.settled(OLD)
 
 
@@ -233,9 +295,9 @@ def test_a_change_by_hand_is_seen_and_undone(old: Host, hand: str) -> None:
     assert token
     old.kernel.run_timer()
     assert old.kernel.rules.read_text() == hand, "taken back to what there was"
-    token = old.run(OLD)
+    token = old.run(OLD, instead_of=token)
     assert token
-    old.firewall.confirm(token)
+    old.confirm(token)
     assert old.settled(OLD)
 
 
@@ -265,13 +327,13 @@ def test_another_firewall_is_refused_unless_it_may_stay(old: Host) -> None:
 
 
 def test_removing(old: Host) -> None:
-    assert old.firewall.remove(simulate=True).loads
+    assert old.remove(simulate=True).loads
     assert old.settled(OLD)
-    change = old.firewall.remove(simulate=False)
+    change = old.remove(simulate=False)
     assert (change.loads, change.keeps) == (True, True)
     assert change.before == old.kernel.render(OLD)
     assert old.kernel.live() == old.kernel.boot.read_text() == ""
-    again = old.firewall.remove(simulate=False)
+    again = old.remove(simulate=False)
     assert (again.loads, again.keeps) == (False, False)
 
 
@@ -280,12 +342,112 @@ def test_without_a_readable_record_the_rules_are_loaded_anew(old: Host, text: st
     (old.folder / "lib" / "record").write_text(text)
     token = old.run(OLD)
     assert token
-    old.firewall.confirm(token)
+    old.confirm(token)
     assert old.settled(OLD)
 
 
 def test_nothing_is_left_of_a_confirmed_change(old: Host) -> None:
     token = old.run(NEW)
     assert token
-    old.firewall.confirm(token)
-    assert [path.name for path in (old.folder / "run" / "fw").iterdir()] == ["lock"]
+    old.confirm(token)
+    assert not list((old.folder / "run" / "undo").iterdir())
+    assert not list((old.folder / "lib" / "undo").iterdir())
+    assert (old.folder / "run" / "lock").read_text() == ""
+
+
+def test_a_timer_that_has_claimed_and_not_loaded_yet_is_waited_for(old: Host) -> None:
+    """It loses nothing to a run that comes in between, and its rules aren't the last ones."""
+    token = old.run(NEW)
+    assert token
+    slow = old.folder / "slow"
+    slow.write_text(f"#!/bin/sh\nsleep 1\ncat {old.folder}/old > {old.kernel.rules}\n")
+    (undo,) = (old.folder / "run" / "undo").iterdir()
+    record = json.loads((undo / "pending.json").read_text())
+    (old.folder / "old").write_text(old.kernel.render(OLD))
+    (undo / "pending.json").write_text(json.dumps({**record, "commands": [["/bin/sh", str(slow)]]}))
+    with subprocess.Popen(["/bin/sh", "-c", old.kernel.commands[-1]]) as timer:
+        deadline = time.monotonic() + 10
+        while not (undo / "claimed.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        newer = old.run(NEWER, instead_of=token)
+        assert timer.wait(10) == 0
+    assert newer
+    assert old.kernel.rules.read_text() == old.kernel.render(NEWER)
+    old.kernel.run_timer(1)
+    assert old.settled(OLD)
+
+
+def test_a_timer_that_died_after_its_claim_is_made_good(old: Host) -> None:
+    token = old.run(NEW)
+    assert token
+    (undo,) = (old.folder / "run" / "undo").iterdir()
+    (undo / "pending.json").rename(undo / "claimed.json")
+    with old.changing(instead_of=token) as change_of_host:
+        assert "the firewall's rules: what ada@laptop" in change_of_host.recovered[0]
+    assert old.settled(OLD)
+
+
+def test_what_a_timer_took_back_is_told_and_is_no_change(old: Host) -> None:
+    token = old.run(NEW)
+    assert token
+    old.kernel.run_timer()
+    with old.changing(instead_of=token) as change_of_host:
+        (told,) = change_of_host.recovered
+        assert told.endswith("was not confirmed in time, and was taken back")
+        assert not change_of_host.has_recovered
+
+
+def staged(folder: pathlib.Path) -> list[pathlib.Path]:
+    return [path for path in folder.rglob("*") if path.name.startswith(STAGED)]
+
+
+def clear(host: Host) -> None:
+    """The host has had the old rules for long, and nothing else."""
+    for name in ("run", "lib"):
+        shutil.rmtree(host.folder / name, ignore_errors=True)
+    host.kernel.timer.write_text("")
+    host.kernel.rules.write_text("")
+    host.kernel.boot.write_text("")
+    assert host.run(OLD, window=0) is None
+
+
+@pytest.mark.parametrize("first", ["the timer", "the next run"])
+def test_a_kill_before_any_write_ends_in_the_old_or_the_new_rules(host: Host, first: str) -> None:
+    """Of the whole change: arm, load, confirm, keep for the next boot."""
+
+    def whole() -> None:
+        token = host.run(NEW)
+        assert token
+        host.confirm(token)
+
+    cut = 0
+    for _write in cuts.every_cut(whole, lambda: clear(host)):
+        cut += 1
+        lock = json.loads((host.folder / "run" / "lock").read_text() or "{}")
+        if first == "the timer" and host.kernel.timer.read_text():
+            subprocess.run(["/bin/sh", "-c", host.kernel.timer.read_text()], check=True)
+            rules = host.kernel.rules.read_text()
+            assert rules in (host.kernel.render(OLD), host.kernel.render(NEW))
+        with host.changing(instead_of=lock.get("token", "")):
+            pass
+        assert host.kernel.rules.read_text() in (host.kernel.render(OLD), host.kernel.render(NEW))
+        assert host.kernel.boot.read_text() in (host.kernel.render(OLD), host.kernel.render(NEW))
+        token = host.run(NEW)
+        if token:
+            host.confirm(token)
+        assert host.settled(NEW)
+        assert host.run(NEW) is None
+        assert staged(host.folder) == []
+        assert not list((host.folder / "run" / "undo").iterdir())
+        assert not list((host.folder / "lib" / "undo").iterdir())
+    assert cut > 40
+
+
+def test_a_kill_before_any_write_of_the_removal(host: Host) -> None:
+    for _write in cuts.every_cut(lambda: host.remove(simulate=False), lambda: clear(host)):
+        host.remove(simulate=False)
+        assert host.kernel.live() == host.kernel.boot.read_text() == ""
+        again = host.remove(simulate=False)
+        assert (again.loads, again.keeps) == (False, False)
+        assert staged(host.folder) == []
+        assert not (host.folder / "lib" / "record").exists()

@@ -28,6 +28,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import
     RateLimit,
     merge,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import Changer
 
 ANYWHERE = merge(["0.0.0.0/0", "::/0"])
 APPLE = 'scrub-anchor "com.apple/*" all fragment reassemble\nanchor "com.apple/*" all\n'
@@ -201,11 +202,14 @@ def mac(tmp_path: pathlib.Path) -> SimulatedMac:
 @pytest.fixture
 def firewall(mac: SimulatedMac) -> Firewall:
     pf = Pf(mac, str(mac.root))
-    paths = (f"{mac.root}{path}" for path in (firewall_darwin.RECORD, firewall_darwin.PENDING))
-    return Firewall(pf, *paths, persistent=True)
+    record, pending, durable = (
+        f"{mac.root}{path}" for path in (firewall_darwin.RECORD, "/var/run/undo", "/var/db/undo")
+    )
+    return Firewall(pf, mac, record, pending, durable, persistent=True)
 
 
 POLICY = Policy((opening(),), (22,))
+ADA, TOKEN = Changer("laptop", "ada"), "token"
 
 
 def apply(firewall: Firewall, policy: Policy = POLICY) -> bool:
@@ -214,7 +218,7 @@ def apply(firewall: Firewall, policy: Policy = POLICY) -> bool:
     if change.loads:
         firewall.validate(change, coexist=False)
     if change.loads or change.keeps:
-        firewall.apply(policy, 0)
+        firewall.apply(policy, 0, TOKEN, ADA)
     return change.loads or change.keeps
 
 
@@ -281,7 +285,7 @@ def test_an_update_of_macos_that_replaces_pf_conf_is_mended(
 
 def test_nothing_flushes_more_than_the_own_anchor(mac: SimulatedMac, firewall: Firewall) -> None:
     apply(firewall)
-    firewall.remove(simulate=False)
+    firewall.remove(ADA, TOKEN, simulate=False)
     assert {call for call in mac.calls if "-F" in call} == {"pfctl -a prsnl_ports -F all"}
     assert not [call for call in mac.calls if call in ("pfctl -f -", "pfctl -d", "pfctl -e")]
 
@@ -289,13 +293,13 @@ def test_nothing_flushes_more_than_the_own_anchor(mac: SimulatedMac, firewall: F
 def test_removing_leaves_the_mac_as_it_was(mac: SimulatedMac, firewall: Firewall) -> None:
     mac.references.append("somebody else's")
     apply(firewall)
-    firewall.remove(simulate=False)
+    firewall.remove(ADA, TOKEN, simulate=False)
     assert mac.anchor == ""
     assert mac.references == ["somebody else's"]
     assert (mac.root / "etc/pf.conf").read_text() == PF_CONF
     left = {path.name for path in mac.root.rglob("*") if path.is_file()}
-    assert left == {"pf.conf", "lock"}
-    change = firewall.remove(simulate=True)
+    assert left == {"pf.conf"}
+    change = firewall.remove(ADA, TOKEN, simulate=True)
     assert (change.loads, change.keeps) == (False, False)
 
 

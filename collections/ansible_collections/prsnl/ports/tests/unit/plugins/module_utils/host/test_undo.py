@@ -89,7 +89,8 @@ class Host:
         undo.confirm()
 
     def recover(self, **arguments: t.Any) -> list[str]:
-        return recover(self.run, folders=[str(self.undo_folder)], **arguments)
+        done = recover(self.run, folders=[str(self.undo_folder)], **arguments)
+        return [recovery.text for recovery in done]
 
     def state(self) -> dict[str, tuple[int, str]]:
         """All files of the host, with their permissions."""
@@ -135,7 +136,7 @@ def test_a_change_that_was_not_confirmed_is_taken_back_by_the_next_one(host: Hos
     host.change(undo)
     (told,) = host.recover()
     assert told.startswith("shop: its files: what ada@laptop, task 'Install the shop' began at 2")
-    assert told.endswith(" was taken back")
+    assert told.endswith(" was cut off, and was taken back")
     assert host.state() == OLD
     assert host.old.stat().st_mtime_ns == 1_000_000_000
     assert host.ran() == ["restart shop"]
