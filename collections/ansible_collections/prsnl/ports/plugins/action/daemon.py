@@ -7,22 +7,24 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import (
-    CACHE,
-    download_folders,
-    installations,
-    key_path,
-    source_path,
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import Missing, Parts
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.installers import (
+    Apt,
+    read_parts,
+    stock_steps,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.confinement import confine
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.locking import LockedModule
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.stock import StockModules
 
-Execute = t.Callable[[str, dict[str, t.Any]], None]
+MODULE = "prsnl.ports.daemon"
+OPTIONS = ("service_options", "options")
 display = Display()
-APT = {"install_recommends": False, "policy_rc_d": 101}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -34,116 +36,148 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = dict(self._task.args)
-        if str(arguments.get("unit", "")).endswith(".service"):
-            families = self._templar.template(
-                variables.get("port_address_families", controller.FAMILIES)
-            )
-            arguments["options"] = confine(families, arguments.get("options") or {})
+        for name in ("lock", "step"):
+            if name in arguments:
+                raise AnsibleActionFail(f"{name} is set by the action; leave it out")
 
-        found = self._execute("prsnl.ports.daemon", arguments, variables)
-        missing = found.get("missing") or {}
-        if any(missing.values()) and not found.get("failed") and not self._task.check_mode:
-            try:
-                self._install(arguments, missing, variables)
-            except AnsibleActionFail as failure:
-                return {**result, "failed": True, "changed": False, "msg": str(failure)}
-            if arguments.get("unit"):
-                found = self._execute(
-                    "prsnl.ports.daemon", {**arguments, "step": "fresh"}, variables
-                )
-            if not found.get("failed"):
-                actions = [*installations(missing), *found.get("actions", [])]
-                found |= {"changed": True, "missing": missing, "actions": actions}
-        # Files have their own differences.
-        steps = [step for step in found.get("actions", []) if not step.startswith("write ")]
-        if steps:
-            subject = arguments.get("unit") or "packages"
-            told = {"prepared": f"{subject}: {listed(steps, 'and')}\n"}
-            found["diff"] = [told, *found.get("diff", [])]
-        return {**result, **found}
+        def families() -> list[str]:
+            found = variables.get("port_address_families", controller.FAMILIES)
+            return list(self._templar.template(found))
 
-    def _install(
-        self,
-        arguments: dict[str, t.Any],
-        missing: dict[str, t.Any],
-        variables: dict[str, t.Any],
-    ) -> None:
-        """Install what is missing, without starting a daemon; raises AnsibleActionFail."""
-        host = variables["inventory_hostname"]
-        unit = arguments.get("unit")
-        parts = [*([unit] if unit else []), *missing["packages"]]
-        purpose = f"what {unit} needs" if unit else listed(parts, "and")
-        display.display(f"{host}: installing {listed(parts, 'and')}")
+        work = Installation(self, variables)
+        several = arguments.get("daemons")
+        if not several:
+            return {**result, **work.provide(confined(arguments, families))}
+        remaining = [confined(daemon, families) for daemon in several]
+        return {**result, **work.provide_all(arguments, remaining)}
 
-        def execute(module: str, options: dict[str, t.Any]) -> None:
-            done = self._execute(module, options, variables)
-            if done.get("failed"):
-                raise AnsibleActionFail(
-                    f"{host}: could not install {purpose}: {module}: {done.get('msg')}."
-                    " Nothing was configured or started"
-                )
 
-        if missing["user"]:
-            user = {"name": arguments["user"], "system": True, "create_home": False}
-            user |= {"home": "/nonexistent", "shell": "/usr/sbin/nologin"}
-            execute("ansible.builtin.user", user)
-        try:
-            if missing["source"]:
-                source = arguments["source"]
-                key = {"url": source["key_url"], "checksum": source["key_checksum"]}
-                key |= {"dest": key_path(source["name"]), "mode": "0644"}
-                execute("ansible.builtin.get_url", key)
-            downloads = [
-                download
-                for download in arguments.get("downloads") or []
-                if download["url"] in missing["downloads"]
-            ]
-            if missing["source"] or any(map(download_folders, downloads)):
-                execute("prsnl.ports.daemon", {**arguments, "step": "prepare"})
-            debs = [path for download in downloads if (path := _download(download, execute))]
-            update = {"update_cache": bool(missing["source"])}
-            for deb in debs:
-                execute("ansible.builtin.apt", APT | update | {"deb": deb})
-            if (missing["packages"] or missing["source"]) and not debs:
-                version = str(arguments.get("version") or "")
-                names = [f"{name}={version}" if version else name for name in missing["packages"]]
-                options = {"name": names, "allow_downgrade": bool(version)}
-                _install_packages(options | update, execute)
-        except AnsibleActionFail:
-            if missing["source"] == "absent":
-                # It may be the reason, and would trouble everything that APT does on the host.
-                name = arguments["source"]["name"]
-                for path in (source_path(name), key_path(name)):
-                    execute("ansible.builtin.file", {"path": path, "state": "absent"})
-            raise
+def confined(daemon: dict[str, t.Any], families: t.Callable[[], list[str]]) -> dict[str, t.Any]:
+    """The arguments of one daemon, with the options that confine its service.
 
-    def _execute(
-        self, module: str, arguments: dict[str, t.Any], variables: dict[str, t.Any]
+    `families` are the address families of the host.
+    """
+    names = [name for name in OPTIONS if name in daemon]
+    if len(names) > 1:
+        raise AnsibleActionFail("options is another name of service_options; set one of them")
+    given = {name: value for name, value in daemon.items() if name not in OPTIONS}
+    options = (daemon[names[0]] if names else None) or {}
+    is_confined = boolean(daemon.get("confinement", True))
+    if is_confined and str(daemon.get("unit", "")).endswith(".service"):
+        options = confine(families(), options)
+    return {**given, "service_options": options} if options else given
+
+
+def told(arguments: dict[str, t.Any], found: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The result with what isn't a file in its difference: files have their own."""
+    steps = [
+        step for step in found.get("actions", []) if not step.startswith(("write ", "remove "))
+    ]
+    if not steps:
+        return found
+    subject = arguments.get("unit") or "packages"
+    line = {"prepared": f"{subject}: {listed(steps, 'and')}\n"}
+    return {**found, "diff": [line, *found.get("diff", [])]}
+
+
+class Installation:
+    """What the controller does for the daemons of one task on one host."""
+
+    def __init__(self, action: ActionModule, variables: dict[str, t.Any]) -> None:
+        self._action = action
+        self._variables = variables
+        self._host = variables["inventory_hostname"]
+        self._module = LockedModule.of(action, variables)
+
+    def provide(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Look at one daemon, install what is missing, and configure it; the task's result."""
+        found = self._module.execute(MODULE, arguments)
+        if "staged" in found:
+            found = self._install(arguments, found)
+        return told(arguments, found)
+
+    def provide_all(
+        self, arguments: dict[str, t.Any], remaining: list[dict[str, t.Any]]
     ) -> dict[str, t.Any]:
-        result: dict[str, t.Any] = self._execute_module(
-            module_name=module, module_args=arguments, task_vars=variables
-        )
-        return result
+        """The same for several, those that have nothing to be installed together."""
+        results: list[dict[str, t.Any]] = []
+        recovered: list[str] = []
+        while remaining:
+            found = self._module.execute(MODULE, {**arguments, "daemons": remaining})
+            recovered += found.pop("recovered", [])
+            done = found.pop("daemons", [])
+            results += [told(*pair) for pair in zip(remaining, done, strict=False)]
+            if found.get("failed"):
+                return {**found, "daemons": results}
+            waiting = remaining[len(done) - 1]
+            remaining = remaining[len(done) :]
+            if done and "staged" in done[-1]:
+                stuck = {**done[-1], "token": found["token"]}
+                installed = self._install(waiting, stuck)
+                results[-1] = told(waiting, {"unit": stuck["unit"], **installed})
+                if installed.get("failed"):
+                    return {**installed, "daemons": results[:-1]}
+        merged: dict[str, t.Any] = {
+            "changed": any(result["changed"] for result in results),
+            "daemons": results,
+            "diff": [entry for result in results for entry in result.pop("diff", [])],
+        }
+        for name in ("warnings", "deprecations"):
+            gathered = [entry for result in results for entry in result.pop(name, [])]
+            merged |= {name: gathered} if gathered else {}
+        return merged | ({"recovered": recovered} if recovered else {})
+
+    def _install(self, arguments: dict[str, t.Any], found: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Install what is missing, without starting a daemon, and go on with the module."""
+        self._module.token = found["token"]
+        parts = read_parts(arguments)
+        missing = read_missing(parts, found["missing"])
+        unit = arguments.get("unit")
+        names = [*([unit] if unit else []), *missing.packages]
+        display.display(f"{self._host}: installing {listed(names or missing.downloads, 'and')}")
+        installer = Apt(_no_program)
+        modules = StockModules(self._action, self._variables, installer.environment)
+        for step in stock_steps(parts, missing, found["staged"], installer):
+            done = modules.execute(step)
+            if done.get("failed"):
+                self._module.execute(MODULE, {**arguments, "step": "abandon"})
+                purpose = f"what {unit} needs" if unit else listed(names, "and")
+                return {
+                    "failed": True,
+                    "changed": modules.changed,
+                    "msg": f"{self._host}: could not install {purpose}: {step.module}:"
+                    f" {done.get('msg')}. Nothing was configured or started",
+                    **{name: told for name, told in modules.told.items() if told},
+                }
+        # Those modules have the last word on whether there was something to install.
+        last = "fresh" if modules.changed else "settle"
+        result = self._module.execute(MODULE, {**arguments, "step": last})
+        self._module.token = ""
+        for name, gathered in modules.told.items():
+            if gathered:
+                result[name] = [*gathered, *(result.get(name) or [])]
+        if not result.get("failed"):
+            actions = [*(missing.told() if modules.changed else []), *result.get("actions", [])]
+            result |= {
+                "changed": modules.changed or result["changed"],
+                "missing": found["missing"],
+                "actions": actions,
+            }
+        recovered = [*found.get("recovered", []), *result.get("recovered", [])]
+        return result | ({"recovered": recovered} if recovered else {})
 
 
-def _download(download: dict[str, t.Any], execute: Execute) -> str | None:
-    """Download a file to its place, or unpack an archive; the path of a package."""
-    kind = download.get("kind", "file")
-    is_file = kind == "file"
-    path = download["path"] if is_file else f"{CACHE}/{download['url'].rpartition('/')[2]}"
-    fetched = {"url": download["url"], "dest": path, "checksum": download["checksum"]}
-    execute("ansible.builtin.get_url", fetched | {"mode": "0755" if is_file else "0644"})
-    if kind == "archive":
-        unpacked = {"src": path, "dest": download["path"], "remote_src": True}
-        execute("ansible.builtin.unarchive", unpacked)
-    return path if kind == "deb" else None
+def read_missing(parts: Parts, found: dict[str, t.Any]) -> Missing:
+    """What the host says is missing, as far as the task asks for it."""
+    urls = [download.url for download in parts.downloads]
+    return Missing(
+        packages=tuple(name for name in parts.packages if name in found["packages"]),
+        source=str(found["source"]) if parts.source else "",
+        downloads=tuple(url for url in urls if url in found["downloads"]),
+        user=bool(parts.user and found["user"]),
+        tools=("python3-debian",) if parts.source and found["tools"] else (),
+    )
 
 
-def _install_packages(options: dict[str, t.Any], execute: Execute) -> None:
-    try:
-        execute("ansible.builtin.apt", APT | options)
-    except AnsibleActionFail:
-        if options.get("update_cache"):
-            raise
-        # The package lists may be old or missing.
-        execute("ansible.builtin.apt", APT | options | {"update_cache": True})
+def _no_program(command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+    raise AssertionError(f"the controller runs no program of the host: {command} {stdin}")

@@ -8,25 +8,36 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: daemon
-short_description: Install, configure, confine and run a daemon, in one remote execution
+short_description: Install, configure, confine and run daemons, in one remote execution
 version_added: 0.2.0
 description:
   - Brings the packages, all files and the systemd unit of one daemon to the wanted state.
   - Where nothing has to change, that is a single remote execution. What is missing is installed by
     the modules of ansible.builtin - packages with their source (M(ansible.builtin.apt),
     M(ansible.builtin.deb822_repository)), downloads (M(ansible.builtin.get_url),
-    M(ansible.builtin.unarchive)) and the user (M(ansible.builtin.user)).
-  - A package doesn't get to start its daemon where its own defaults say.
+    M(ansible.builtin.unarchive)) and the user (M(ansible.builtin.user)). Their own
+    C(module_defaults) hold, and their warnings are passed on.
+  - A package doesn't get to start its daemon where its own defaults say. C(/usr/sbin/policy-rc.d)
+    forbids it to what is installed here, and to nothing else on the host.
   - Each new file is checked by its own program before it replaces the former one, when the files
     listed before it are in place. The unit restarts or reloads only if something that it reads has
     changed, and then has to listen on its endpoints. If a file is refused or the unit does not
-    listen, all former files come back, the unit runs with them again if it ran before, and the
-    error has the end of its journal.
+    listen, all former files and downloads come back, the unit runs with them again if it ran
+    before, and the error has the end of its journal.
+  - What is replaced is kept below C(/var/lib/prsnl-ports/undo) until the unit runs. A run that was
+    killed or cut off by a reboot at any moment is taken back or completed by the next one. It says
+    so in RV(recovered).
   - A manifest below C(/var/lib/prsnl-ports) remembers what was rendered for which endpoints, and
-    whether the daemon has read it. A run that was cut off before the restart is made good by the
-    next one, and M(prsnl.ports.port_verify) finds files that were edited by hand.
+    with which versions of its packages and downloads the unit was started. So the unit also
+    restarts when its endpoints move, when it still runs a program that was replaced on disk, and
+    when a unit file was changed without C(systemctl daemon-reload), be it that of a timer or socket
+    beside it. M(prsnl.ports.port_verify) finds files that were edited by hand.
+  - Root follows no symbolic link in a folder that others may change. What an archive says about
+    owners is ignored, what others may write and rights to be somebody else are taken away, and what
+    was unpacked is compared with a listing of its hashes each time.
 extends_documentation_fragment:
   - prsnl.ports.attributes
+  - prsnl.ports.lock
 options:
   unit:
     description:
@@ -50,7 +61,7 @@ options:
     description:
       - Where APT gets O(packages) from, if not from the system's own sources.
     type: dict
-    suboptions:
+    suboptions: &source
       name:
         description:
           - The name of the source and of its key, below C(/etc/apt).
@@ -88,7 +99,7 @@ options:
     type: list
     elements: dict
     default: []
-    suboptions:
+    suboptions: &downloads
       url:
         description:
           - Where it is.
@@ -117,14 +128,34 @@ options:
       - The system user that the daemon runs as, if nothing else makes it. It gets a group of the
         same name, and neither a home nor a shell.
     type: str
-  options:
+  service_options:
     description:
-      - Options of the unit's C([Service]) section, on top of those that confine it. They are
-        written to C(hardening.conf) in the drop-in directory of the unit.
+      - Options of the unit's C([Service]) section, on top of those that confine it
+        (O(confinement)). They are written to C(hardening.conf) in the unit's drop-in directory.
       - A list is written with blanks between its elements. An option of the same name replaces the
         one that is there by default.
     type: dict
     default: {}
+    aliases: [options]
+  confinement:
+    description:
+      - Whether a service (a unit that ends in C(.service)) is confined to what a network daemon
+        needs. Options of O(service_options) replace these.
+      - These are C(AmbientCapabilities=), C(CapabilityBoundingSet=), C(LockPersonality=true),
+        C(MemoryDenyWriteExecute=true), C(NoNewPrivileges=true), C(PrivateDevices=true),
+        C(PrivateTmp=true), C(ProtectClock=true), C(ProtectControlGroups=true),
+        C(ProtectHome=true), C(ProtectHostname=true), C(ProtectKernelLogs=true),
+        C(ProtectKernelModules=true), C(ProtectKernelTunables=true),
+        C(ProtectProc=invisible), C(ProtectSystem=strict), C(RestrictNamespaces=true),
+        C(RestrictRealtime=true), C(RestrictSUIDSGID=true),
+        C(SystemCallArchitectures=native), C(SystemCallErrorNumber=EPERM),
+        C(SystemCallFilter=@system-service), C(UMask=0027).
+      - C(RestrictAddressFamilies) allows Unix sockets, netlink, and the address families that the
+        host has (C(port_address_families)). What they mean is in systemd.exec(5).
+      - With V(false) the unit has the options of O(service_options) only. If there are none, the
+        drop-in that was written before goes.
+    type: bool
+    default: true
   files:
     description:
       - The files that the daemon reads, in the order in which they are written. Missing directories
@@ -132,7 +163,7 @@ options:
     type: list
     elements: dict
     default: []
-    suboptions:
+    suboptions: &files
       path:
         description:
           - Where the file is.
@@ -180,7 +211,7 @@ options:
     type: list
     elements: dict
     default: []
-    suboptions:
+    suboptions: &prepare
       command:
         description:
           - The program and its arguments. No secret belongs here - other users see them.
@@ -216,14 +247,95 @@ options:
       - How long a started daemon may take until it listens, in seconds.
     type: int
     default: 60
+  daemons:
+    description:
+      - Several daemons instead of one, with the same options. They are looked at and configured in
+        one remote execution, in their order. One that fails leaves those before it as they are.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      unit:
+        description:
+          - As O(unit).
+        type: str
+      packages:
+        description:
+          - As O(packages).
+        type: list
+        elements: str
+        default: []
+      version:
+        description:
+          - As O(version).
+        type: str
+        default: ''
+      source:
+        description:
+          - As O(source).
+        type: dict
+        suboptions: *source
+      downloads:
+        description:
+          - As O(downloads).
+        type: list
+        elements: dict
+        default: []
+        suboptions: *downloads
+      user:
+        description:
+          - As O(user).
+        type: str
+      service_options:
+        description:
+          - As O(service_options).
+        type: dict
+        default: {}
+        aliases: [options]
+      confinement:
+        description:
+          - As O(confinement).
+        type: bool
+        default: true
+      files:
+        description:
+          - As O(files).
+        type: list
+        elements: dict
+        default: []
+        suboptions: *files
+      prepare:
+        description:
+          - As O(prepare).
+        type: list
+        elements: dict
+        default: []
+        suboptions: *prepare
+      endpoints:
+        description:
+          - As O(endpoints).
+        type: list
+        elements: dict
+        default: []
+      state:
+        description:
+          - As O(state).
+        type: str
+        choices: [started, configured]
+        default: started
+      timeout:
+        description:
+          - As O(timeout).
+        type: int
+        default: 60
   step:
     description:
       - Which part of the work is done. The action of this module sets it.
-      - V(all) looks for what is missing, and does the rest if nothing is. V(prepare) only writes
-        O(source) and makes the folders of O(downloads). V(fresh) is V(all) for a unit that has to
-        start anew, because its packages and archives were installed just now.
+      - V(all) looks for what is missing, and does the rest if nothing is; else it gets the host
+        ready to install that. V(fresh) goes on when that is installed, V(settle) when it turned out
+        to be there. V(abandon) leaves the host as it was, because it could not be installed.
     type: str
-    choices: [all, prepare, fresh]
+    choices: [all, fresh, settle, abandon]
     default: all
 attributes:
   check_mode:
@@ -239,9 +351,9 @@ attributes:
     details:
       - Systems with systemd and APT.
 requirements:
-  - python >= 3.9 on the host, its standard library only
   - systemd
   - python3-apt on the host, to install packages
+  - python3-debian on the host, to add a source of packages; it is installed where it is missing
 author:
   - PRSNL Ports contributors (@prsnl)
 seealso:
@@ -254,7 +366,7 @@ EXAMPLES = r"""
     unit: shop.service
     packages: [shop]
     endpoints: "{{ query('prsnl.ports.endpoint', 'shop.http') }}"
-    options:
+    service_options:
       ReadWritePaths: /var/lib/shop
     files:
       - path: /etc/shop/shop.conf
@@ -266,18 +378,28 @@ EXAMPLES = r"""
         mode: '0640'
         group: shop
   become: true
+
+- name: Run a service as its vendor made it, and its exporter confined
+  prsnl.ports.daemon:
+    daemons:
+      - unit: shop.service
+        packages: [shop]
+        confinement: false
+      - unit: shop-exporter.service
+        packages: [shop-exporter]
+  become: true
 """
 
 RETURN = r"""
 actions:
   description: What was done, or would be in check mode.
-  returned: always
+  returned: without O(daemons)
   type: list
   elements: str
   sample: [write /etc/shop/shop.conf, reload]
 missing:
   description: What was not there.
-  returned: always
+  returned: without O(daemons)
   type: dict
   contains:
     packages:
@@ -296,219 +418,265 @@ missing:
       type: bool
 changed_files:
   description: The files that were written, or would be.
-  returned: always
+  returned: without O(daemons)
   type: list
   elements: str
   sample: [/etc/shop/shop.conf]
+recovered:
+  description: What became of changes of this host that were cut off before.
+  returned: when there was one
+  type: list
+  elements: str
+  sample:
+    - "shop.service: its files and its state: what ada@laptop, task 'Run the shop' began at
+      2026-11-26 09:14:03 was cut off, and is completed"
+daemons:
+  description:
+    - The same for each of O(daemons), with its C(unit). Where the task fails, those before the one
+      that failed.
+  returned: with O(daemons)
+  type: list
+  elements: dict
 """
 
+import functools
 import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import (
-    Daemon,
-    DaemonError,
-    DaemonFile,
-    Request,
-    Step,
-    drop_in,
-    find_ids,
-    installations,
-    mark_archives,
-    missing_parts,
-    prepare_installation,
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import DaemonError
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import Setting, undo_name
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.installers import Apt
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.systemd import Systemd
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.work import Tools, perform
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
+    LEASE,
+    LOCK_ARGUMENT,
+    LockedError,
+    LostLeaseError,
+    changer_of,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.host.files import Content
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import (
+    Runner,
+    module_runner,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import UndoError, changing
 
-HEADER = "# Written by Ansible. Changes made here are lost."
+DAEMON: dict[str, t.Any] = {
+    "unit": {"type": "str"},
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "version": {"type": "str", "default": ""},
+    "source": {
+        "type": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "url": {"type": "str", "required": True},
+            "suite": {"type": "str", "required": True},
+            "components": {"type": "list", "elements": "str", "default": ["main"]},
+            "key_url": {"type": "str", "required": True, "no_log": False},
+            "key_checksum": {"type": "str", "required": True, "no_log": False},
+        },
+    },
+    "downloads": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "url": {"type": "str", "required": True},
+            "checksum": {"type": "str", "required": True},
+            "path": {"type": "path"},
+            "kind": {"type": "str", "choices": ["file", "archive", "deb"], "default": "file"},
+        },
+        "required_if": [("kind", "file", ["path"]), ("kind", "archive", ["path"])],
+    },
+    "user": {"type": "str"},
+    "service_options": {"type": "dict", "default": {}, "aliases": ["options"]},
+    "confinement": {"type": "bool", "default": True},
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            "content": {"type": "str"},
+            "secret": {"type": "str", "no_log": True},
+            "mode": {"type": "str", "default": "0644"},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "root"},
+            "validate": {"type": "str", "default": ""},
+            "applied_by": {
+                "type": "str",
+                "choices": ["restart", "reload", "none"],
+                "default": "restart",
+            },
+        },
+        "mutually_exclusive": [("content", "secret")],
+        "required_one_of": [("content", "secret")],
+    },
+    "prepare": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "command": {"type": "list", "elements": "str", "required": True},
+            "stdin": {"type": "str", "default": "", "no_log": True},
+            "creates": {"type": "path", "required": True},
+        },
+    },
+    "endpoints": {"type": "list", "elements": "dict", "default": []},
+    "state": {"type": "str", "choices": ["started", "configured"], "default": "started"},
+    "timeout": {"type": "int", "default": 60},
+}
+ARGUMENTS: dict[str, t.Any] = {
+    **DAEMON,
+    "daemons": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": DAEMON,
+        "required_one_of": [("unit", "packages")],
+    },
+    "step": {"type": "str", "choices": ["all", "fresh", "settle", "abandon"], "default": "all"},
+    "lock": LOCK_ARGUMENT,
+    "lock_timeout": {"type": "int", "default": 120},
+}
+NEEDS_UNIT = ("files", "service_options", "prepare", "endpoints")
 
 
 class QuietModule(AnsibleModule):  # type: ignore[misc]
     """Keeps the files out of the host's journal: there, quoting would hide secrets from no_log."""
 
-    def _log_invocation(self) -> None:
-        self.log(f"Invoked with unit={self.params['unit']}")
+    def log(self, msg: str, log_args: t.Optional[t.Mapping[str, t.Any]] = None) -> None:
+        """Log the units only."""
+        del msg, log_args
+        super().log(f"Invoked with {', '.join(map(_name, wanted_daemons(self.params)))}")
 
 
-def read_request(params: t.Mapping[str, t.Any], is_check: bool) -> Request:
-    """Return what the task asks for.
-
-    :raises DaemonError: an option isn't possible on this host.
-    """
-    files = [drop_in(params["unit"], params["options"], HEADER)] if params["options"] else []
-    for entry in params["files"]:
-        path = entry["path"]
-        try:
-            ids = find_ids(entry["owner"], entry["group"])
-        except DaemonError as error:
-            # The package that makes the user isn't there yet.
-            if not is_check:
-                raise DaemonError(f"{path}: {error}") from None
-            ids = (0, 0)
-        try:
-            mode = int(entry["mode"], 8)
-        except ValueError:
-            raise DaemonError(
-                f"{path}: mode is {entry['mode']!r}, allowed are octal digits such as 0644"
-            ) from None
-        is_secret = entry["secret"] is not None
-        text = entry["secret"] if is_secret else entry["content"]
-        files.append(
-            DaemonFile(
-                path=path,
-                wanted=Content(text.encode(), mode, *ids),
-                applied_by=entry["applied_by"],
-                validate=entry["validate"],
-                is_secret=is_secret,
-            )
-        )
-    return Request(
-        unit=params["unit"],
-        files=tuple(files),
-        endpoints=tuple(params["endpoints"]),
-        prepare=tuple(
-            Step(tuple(step["command"]), step["creates"], step["stdin"])
-            for step in params["prepare"]
-        ),
-        is_managed=params["state"] == "started",
-        is_fresh=params["step"] == "fresh",
-        timeout=params["timeout"],
-    )
+def wanted_daemons(params: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Return the daemons that the task is about, each with all of its options."""
+    return params["daemons"] or [{name: params[name] for name in DAEMON}]
 
 
-def main() -> None:
-    module = QuietModule(
-        argument_spec={
-            "unit": {"type": "str"},
-            "packages": {"type": "list", "elements": "str", "default": []},
-            "version": {"type": "str", "default": ""},
-            "source": {
-                "type": "dict",
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "url": {"type": "str", "required": True},
-                    "suite": {"type": "str", "required": True},
-                    "components": {"type": "list", "elements": "str", "default": ["main"]},
-                    "key_url": {"type": "str", "required": True, "no_log": False},
-                    "key_checksum": {"type": "str", "required": True, "no_log": False},
-                },
-            },
-            "downloads": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "url": {"type": "str", "required": True},
-                    "checksum": {"type": "str", "required": True},
-                    "path": {"type": "path"},
-                    "kind": {
-                        "type": "str",
-                        "choices": ["file", "archive", "deb"],
-                        "default": "file",
-                    },
-                },
-                "required_if": [("kind", "file", ["path"]), ("kind", "archive", ["path"])],
-            },
-            "user": {"type": "str"},
-            "options": {"type": "dict", "default": {}},
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "content": {"type": "str"},
-                    "secret": {"type": "str", "no_log": True},
-                    "mode": {"type": "str", "default": "0644"},
-                    "owner": {"type": "str", "default": "root"},
-                    "group": {"type": "str", "default": "root"},
-                    "validate": {"type": "str", "default": ""},
-                    "applied_by": {
-                        "type": "str",
-                        "choices": ["restart", "reload", "none"],
-                        "default": "restart",
-                    },
-                },
-                "mutually_exclusive": [("content", "secret")],
-                "required_one_of": [("content", "secret")],
-            },
-            "prepare": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "command": {"type": "list", "elements": "str", "required": True},
-                    "stdin": {"type": "str", "default": "", "no_log": True},
-                    "creates": {"type": "path", "required": True},
-                },
-            },
-            "endpoints": {"type": "list", "elements": "dict", "default": []},
-            "state": {"type": "str", "choices": ["started", "configured"], "default": "started"},
-            "timeout": {"type": "int", "default": 60},
-            "step": {"type": "str", "choices": ["all", "prepare", "fresh"], "default": "all"},
-        },
-        required_one_of=[("unit", "packages")],
-        supports_check_mode=True,
-    )
-    params = module.params
-    # Their defaults keep required_by from doing this.
-    needless = [name for name in ("files", "options", "prepare", "endpoints") if params[name]]
-    if needless and not params["unit"]:
-        module.fail_json(msg=f"{', '.join(needless)}: this needs the unit")
-    # Instead of all parameters, which -vvv would show.
-    invocation = {"module_args": {"unit": params["unit"]}}
+def _name(daemon: t.Mapping[str, t.Any]) -> str:
+    return daemon["unit"] or ", ".join(daemon["packages"] or ["programs"])
+
+
+def make_runner(module: AnsibleModule) -> Runner:
+    """Return what starts programs. In check mode, those that are to be installed say nothing."""
+    start = module_runner(module)
 
     def run(command: t.Sequence[str], stdin: t.Optional[str] = None) -> tuple[int, str, str]:
         if module.get_bin_path(command[0]) is None:
-            if module.check_mode:
-                return 0, "", ""
-            raise DaemonError(f"{command[0]} isn't installed")
-        code, out, err = module.run_command(list(command), data=stdin)
-        return code, out, err
+            return (0, "", "") if module.check_mode else (127, "", f"{command[0]} isn't installed")
+        return start(command, stdin)
+
+    return run
+
+
+def selinux_label(module: AnsibleModule, path: str) -> t.Optional[str]:
+    """Return the label that the policy has for a new file."""
+    if not module.selinux_enabled():
+        return None
+    context = module.selinux_default_context(path)
+    return ":".join(context) if context and None not in context else None
+
+
+def refuse(params: t.Mapping[str, t.Any]) -> None:
+    """Refuse options that don't go together.
+
+    :raises DaemonError: they don't.
+    """
+    mixed = [name for name in DAEMON if params["daemons"] and params[name] != default_of(name)]
+    if mixed:
+        raise DaemonError(f"{', '.join(mixed)}: with daemons, these belong to each of them")
+    for daemon in wanted_daemons(params):
+        needless = [name for name in NEEDS_UNIT if daemon[name]]
+        if needless and not daemon["unit"]:
+            raise DaemonError(f"{', '.join(needless)}: this needs the unit")
+        if not (daemon["unit"] or daemon["packages"]):
+            raise DaemonError("one of the following is required: unit, packages")
+
+
+def default_of(name: str) -> t.Any:
+    """Return what an option of a daemon is if it isn't given."""
+    return DAEMON[name].get("default")
+
+
+def do_all(module: AnsibleModule, tools: Tools, results: list[dict[str, t.Any]]) -> None:
+    """Do the step for each daemon until one has to be installed first; add to the results."""
+    for daemon in wanted_daemons(module.params):
+        result = perform(daemon, tools, step=module.params["step"], is_check=module.check_mode)
+        results.append({"unit": _name(daemon), **result})
+        if "staged" in result:
+            break
+
+
+def merge(
+    results: t.Sequence[t.Mapping[str, t.Any]], recovered: t.Sequence[str], *, several: bool
+) -> dict[str, t.Any]:
+    """Return the result of the module by those of its daemons."""
+    told = [*recovered, *(text for result in results for text in result.get("recovered", ()))]
+    merged: dict[str, t.Any] = {"changed": any(result["changed"] for result in results)}
+    if several:
+        merged["daemons"] = [dict(result) for result in results]
+    elif results:
+        merged.update(results[0])
+        del merged["unit"]
+    return {**merged, **({"recovered": told} if told else {})}
+
+
+def main() -> None:
+    module = QuietModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    params = module.params
+    lock = params["lock"]
+    run = make_runner(module)
+    changer = changer_of(lock)
+    several = bool(params["daemons"])
+    # Instead of all parameters, which -vvv would show.
+    units = ", ".join(map(_name, wanted_daemons(params)))
+    recovered: list[str] = []
+    results: list[dict[str, t.Any]] = []
+
+    def tools(token: str) -> Tools:
+        label = functools.partial(selinux_label, module)
+        setting = Setting(changer=changer, token=token, label=label)
+        return Tools(run, Systemd(run), Apt(run), setting)
+
+    def result() -> dict[str, t.Any]:
+        merged = merge(results, recovered, several=several)
+        return {**merged, "invocation": {"module_args": {"unit": units}}}
+
+    def fail(error: Exception, **more: t.Any) -> t.NoReturn:
+        message = f"{os.uname().nodename}: {error}"
+        module.fail_json(**{**result(), "msg": message, "changed": False, **more})
+        raise AssertionError("fail_json does not return")
 
     try:
-        if params["step"] == "prepare":
-            prepare_installation(params)
-            module.exit_json(changed=True, invocation=invocation)
-        if params["step"] == "fresh":
-            mark_archives(params["downloads"])
-        missing = missing_parts(params, run)
-        is_missing = any(missing.values())
-        if not params["unit"] and (not is_missing or module.check_mode):
-            module.exit_json(
-                changed=is_missing,
-                missing=missing,
-                actions=installations(missing),
-                changed_files=[],
-                invocation=invocation,
-            )
-        if is_missing and not module.check_mode:
-            # The action installs them, and comes back.
-            module.exit_json(
-                changed=False, missing=missing, actions=[], changed_files=[], invocation=invocation
-            )
-        daemon = Daemon(read_request(params, module.check_mode), run)
-        changed_files = [file.path for file in daemon.changed_files]
-        diff = daemon.diff()
-        (daemon.preview if module.check_mode else daemon.apply)()
-    except (OSError, DaemonError) as error:
-        module.fail_json(
-            msg=f"{os.uname().nodename}: {error}",
-            invocation=invocation,
-        )
-    actions = daemon.actions
-    if is_missing:
-        # Check mode. Otherwise the action tells what it installed.
-        actions = installations(missing) + actions
-    module.exit_json(
-        changed=bool(actions),
-        actions=actions,
-        missing=missing,
-        changed_files=changed_files,
-        diff=diff,
-        invocation=invocation,
-    )
+        refuse(params)
+        if module.check_mode:
+            do_all(module, tools(""), results)
+            module.exit_json(**result())
+        adopts = {undo_name(daemon["unit"]) for daemon in wanted_daemons(params) if daemon["unit"]}
+        with changing(
+            changer,
+            run,
+            token=lock["token"],
+            wait=lock["wait"],
+            instead_of=lock["instead_of"],
+            adopts=adopts,
+        ) as changes:
+            recovered += changes.recovered
+            do_all(module, tools(changes.token), results)
+            done = result()
+            done["changed"] = done["changed"] or changes.has_recovered
+            if results and "staged" in results[-1]:
+                # The action installs what is missing, and comes back.
+                done["token"] = changes.lend(LEASE)
+    except LockedError as error:
+        fail(error, **error.result)
+    except (OSError, DaemonError, LostLeaseError, UndoError) as error:
+        fail(error)
+    module.exit_json(**done)
 
 
 if __name__ == "__main__":

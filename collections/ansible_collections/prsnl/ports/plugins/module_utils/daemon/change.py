@@ -2,72 +2,69 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Bring the files of a systemd unit, and the unit itself, to a wanted state, or change nothing."""
+"""Bring the files of a service, and the service itself, to a wanted state, or change nothing.
+
+What is replaced is kept by an `Undo` until the service runs with what is new. A change that was cut
+off is gone on with by the next one for the same service, as far as that wants the same files.
+"""
 
 from __future__ import annotations
 
-import fnmatch
+import contextlib
 import grp
 import os
 import pwd
 import shlex
+import shutil
+import tempfile
 import time
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.archives import (
+    Listing,
+    listing_path,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import (
+    DaemonError,
+    DaemonFile,
+    ServiceManager,
+    ServiceState,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
     Content,
+    Labeller,
+    is_safe,
     read_file,
+    remove_file,
+    remove_staged,
     stage_file,
     write_file,
     write_text,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import RUNTIME, Changer
 from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import (
     DIRECTORY,
     Manifest,
-    digest,
     manifest_path,
     read_manifest,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
+from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
+    ABSENT,
+    ANYTHING,
+    DURABLE,
+    Undo,
+    UndoError,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import read_sockets
 
-UNITS = "/etc/systemd/system"
-JOURNAL_LINES = 20
 PAUSE = 0.5
-# Where a host keeps what it has downloaded to install it.
-CACHE = "/var/cache/prsnl-ports"
-
-
-class Run(t.Protocol):
-    """Starts a program."""
-
-    def __call__(
-        self, command: t.Sequence[str], stdin: t.Optional[str] = None
-    ) -> tuple[int, str, str]:
-        """Return its exit code, its output and its errors."""
-
-
-class DaemonError(Exception):
-    """What stops the change, as the operator is to read it."""
 
 
 @dataclass(frozen=True)
-class DaemonFile:
-    """A file that a daemon reads.
-
-    ``applied_by`` tells how the daemon takes notice of it: ``restart``, ``reload`` or ``none``.
-    """
-
-    path: str
-    wanted: Content
-    applied_by: str = "restart"
-    validate: str = ""
-    is_secret: bool = False
-
-
-@dataclass(frozen=True)
-class Step:
+class Preparation:
     """A program that runs once, before the unit starts: while the file ``creates`` is missing."""
 
     command: tuple[str, ...]
@@ -76,30 +73,44 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a daemon is to be. ``endpoints`` are those of the plan that its files configure."""
+class DaemonRequest:
+    """What a daemon is to be.
+
+    ``endpoints`` are those of the plan that its files configure. ``parts`` are what is installed of
+    it, and in which version. ``is_fresh`` says that some of it was installed just now.
+    """
 
     unit: str
     files: tuple[DaemonFile, ...]
-    endpoints: tuple[t.Mapping[str, t.Any], ...]
-    prepare: tuple[Step, ...] = ()
+    endpoints: tuple[t.Mapping[str, t.Any], ...] = ()
+    prepare: tuple[Preparation, ...] = ()
     is_managed: bool = True
     is_fresh: bool = False
     timeout: float = 60.0
+    parts: t.Mapping[str, str] = field(default_factory=dict)
 
 
-def drop_in(unit: str, options: t.Mapping[str, t.Any], header: str) -> DaemonFile:
-    """Return the file that adds options to a unit's ``[Service]`` section.
+@dataclass(frozen=True)
+class Placement:
+    """Something that was downloaded, where it is for now, and its listing, with its place."""
 
-    A list becomes words with blanks between them, and a boolean ``true`` or ``false``.
+    staged: str
+    listing: Listing
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a change happens, and in whose name.
+
+    ``token`` is that of the host's lock, ``label`` tells the SELinux labels of new files.
     """
-    lines = [header, "[Service]"]
-    for name, value in sorted(options.items()):
-        words = value if isinstance(value, (list, tuple)) else [value]
-        texts = [str(word).lower() if isinstance(word, bool) else str(word) for word in words]
-        lines.append(f"{name}={' '.join(texts)}")
-    data = ("\n".join(lines) + "\n").encode()
-    return DaemonFile(f"{UNITS}/{unit}.d/hardening.conf", Content(data, 0o644, 0, 0))
+
+    directory: str = DIRECTORY
+    undo_folder: str = DURABLE
+    runtime: str = RUNTIME
+    changer: Changer = field(default_factory=Changer)
+    token: str = ""
+    label: t.Optional[Labeller] = None
 
 
 def find_ids(owner: str, group: str) -> tuple[int, int]:
@@ -113,167 +124,54 @@ def find_ids(owner: str, group: str) -> tuple[int, int]:
         raise DaemonError(f"no such user or group: {error.args[0]}") from None
 
 
-def missing_packages(packages: t.Sequence[str], version: str, run: Run) -> list[str]:
-    """Return the packages that dpkg doesn't have, or not in this version (a glob pattern).
+def undo_name(unit: str) -> str:
+    """Return the name of the undo of a unit's changes."""
+    return f"daemon-{unit}"
 
-    :raises DaemonError: the system has no dpkg.
+
+def take_back_other(undo: Undo, run: Runner, paths: t.Iterable[str]) -> list[str]:
+    """Take back a change that was cut off, unless one of these files can go on with it.
+
+    :returns: what was done, for people.
+    :raises UndoError: it can't be taken back.
     """
-    if not packages:
+    if not undo.is_pending:
         return []
-    code, out, err = run(
-        [
-            "dpkg-query",
-            "--show",
-            "--showformat=${Package} ${db:Status-Status} ${Version}\n",
-            *packages,
-        ]
-    )
-    if code not in (0, 1):
-        raise DaemonError(f"dpkg-query ended with {code}: {err.strip()}")
-    installed = {}
-    for line in out.splitlines():
-        name, status, found = [*line.split(" ", 2), "", ""][:3]
-        if status == "installed":
-            installed[name] = found
-    return [
-        name
-        for name in packages
-        if name not in installed or not fnmatch.fnmatchcase(installed[name], version or "*")
-    ]
-
-
-def find_source(source: t.Mapping[str, t.Any]) -> str:
-    """Return whether APT has a source of packages and its key: ``""``, ``other`` or ``absent``."""
-    key = read_file(key_path(source["name"]))
-    written = read_file(source_path(source["name"]))
-    if written is None:
-        return "absent"
-    found = written.data.decode(errors="replace").splitlines()
-    is_same = set(source_text(source).splitlines()) <= set(found)
-    is_trusted = key is not None and f"sha256:{digest(key.data)}" == source["key_checksum"]
-    return "" if is_same and is_trusted else "other"
-
-
-def source_text(source: t.Mapping[str, t.Any]) -> str:
-    """Return a source of packages as APT reads it.
-
-    Source: sources.list(5), "DEB822-STYLE FORMAT".
-    """
-    return (
-        "Types: deb\n"
-        f"URIs: {source['url']}\n"
-        f"Suites: {source['suite']}\n"
-        f"Components: {' '.join(source['components'])}\n"
-        f"Signed-By: {key_path(source['name'])}\n"
-    )
-
-
-def source_path(name: str) -> str:
-    """Return where a source of packages is."""
-    return f"/etc/apt/sources.list.d/{name}.sources"
-
-
-def key_path(name: str) -> str:
-    """Return where the key of a source of packages is."""
-    return f"/etc/apt/keyrings/{name}.asc"
-
-
-def marker_path(directory: str) -> str:
-    """Return the file that has the checksum of the archive that a directory was unpacked from."""
-    return os.path.join(directory, ".checksum")
-
-
-def has_download(download: t.Mapping[str, t.Any]) -> bool:
-    """Tell whether a file or an unpacked archive is there."""
-    if download["kind"] == "file":
-        found = read_file(download["path"])
-        return found is not None and f"sha256:{digest(found.data)}" == download["checksum"]
-    found = read_file(marker_path(download["path"]))
-    return found is not None and found.data.decode().strip() == download["checksum"]
-
-
-def download_folders(download: t.Mapping[str, t.Any]) -> list[str]:
-    """Return the folders that have to be there before a download."""
-    kind = download.get("kind", "file")
-    if kind == "file":
+    if undo.is_untouched and not undo.has_exchanged and set(undo.paths) <= set(paths):
         return []
-    return [CACHE, *([download["path"]] if kind == "archive" else [])]
-
-
-def prepare_installation(params: t.Mapping[str, t.Any]) -> None:
-    """Write the source of packages, and make the folders of downloads.
-
-    :raises OSError: one of them can't be written.
-    """
-    source = params["source"]
-    if source:
-        write_text(source_path(source["name"]), source_text(source), 0o644)
-    for download in params["downloads"]:
-        for folder in download_folders(download):
-            os.makedirs(folder, mode=0o755, exist_ok=True)
-
-
-def mark_archives(downloads: t.Iterable[t.Mapping[str, t.Any]]) -> None:
-    """Note that archives were unpacked, which comes last: one unpacked in part counts as missing.
-
-    :raises OSError: it can't be noted.
-    """
-    for download in downloads:
-        if download["kind"] == "archive":
-            write_text(marker_path(download["path"]), f"{download['checksum']}\n", 0o644)
-
-
-def missing_parts(params: t.Mapping[str, t.Any], run: Run) -> dict[str, t.Any]:
-    """Return what has to be installed, by the module's parameters.
-
-    :raises DaemonError: the system has no dpkg.
-    """
-    packages = missing_packages(params["packages"], params["version"], run)
-    user = params["user"]
-    return {
-        "packages": packages,
-        "source": find_source(params["source"]) if params["source"] else "",
-        "downloads": [
-            download["url"]
-            for download in params["downloads"]
-            if (packages if download["kind"] == "deb" else not has_download(download))
-        ],
-        "user": user is not None and not _is_user(user),
-    }
-
-
-def installations(missing: t.Mapping[str, t.Any]) -> list[str]:
-    """Return what is done about missing parts, for people."""
-    return [
-        *(["add the user"] if missing["user"] else []),
-        *(["add the source of packages"] if missing["source"] else []),
-        *(f"download {url}" for url in missing["downloads"]),
-        *(f"install {name}" for name in missing["packages"]),
-    ]
-
-
-def _is_user(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
+    story = undo.story
+    remarks = undo.take_back(run)
+    told = f"; {listed(remarks)}" if remarks else ""
+    return [f"{story} was cut off, and was taken back{told}"]
 
 
 class Daemon:
-    """A unit and its files on this host.
+    """A service and its files on this host.
 
     :param run: starts a program; returns its exit code, output and errors.
+    :param manager: runs the service.
     """
 
-    def __init__(self, request: Request, run: Run, directory: str = DIRECTORY) -> None:
-        self.request = request
+    def __init__(
+        self,
+        request: DaemonRequest,
+        run: Runner,
+        manager: ServiceManager,
+        setting: Setting,
+        placements: t.Sequence[Placement] = (),
+    ) -> None:
         self._run = run
-        self._manifest_path = manifest_path(request.unit, directory)
-        self._former = {file.path: read_file(file.path) for file in request.files}
-        self._written: list[DaemonFile] = []
+        self._manager = manager
+        self._setting = setting
+        self._placements = placements
+        self._manifest_path = manifest_path(request.unit, setting.directory)
+        self._undo = Undo(undo_name(request.unit), setting.undo_folder)
+        self.request = self._without_needless(request)
+        self._former: dict[str, t.Optional[Content]] = {}
+        self._read()
         self._is_unit_touched = False
         self.actions: list[str] = []
+        self.recovered: list[str] = []
 
     @property
     def changed_files(self) -> list[DaemonFile]:
@@ -285,17 +183,16 @@ class Daemon:
         result = []
         for file in self.changed_files:
             former = self._former[file.path]
-            header = f"{file.path} ({describe(file.wanted)})"
             before = former.data.decode(errors="replace") if former else ""
-            after = file.wanted.data.decode(errors="replace")
+            after = file.wanted.data.decode(errors="replace") if file.wanted else ""
             if file.is_secret:
                 before, after = "", "The content is secret.\n"
             result.append(
                 {
                     "before": before,
-                    "before_header": f"{file.path} ({describe(former)})" if former else "absent",
+                    "before_header": _header(file.path, former),
                     "after": after,
-                    "after_header": header,
+                    "after_header": _header(file.path, file.wanted),
                 }
             )
         return result
@@ -308,19 +205,15 @@ class Daemon:
         is_new = False
         for file in self.request.files:
             if file in self.changed_files:
-                # One that goes with a file which isn't there yet can't be judged without it.
-                if not is_new:
+                # One that goes with something that isn't there yet can't be judged without it.
+                if not is_new and os.path.isdir(os.path.dirname(file.path)):
                     self._validate(file)
-                self.actions.append(f"write {file.path}")
+                self.actions.append(_action(file))
             is_new = is_new or self._former[file.path] is None
-        self.actions += [
-            f"make {step.creates}"
-            for step in self.request.prepare
-            if not os.path.exists(step.creates)
-        ]
-        state = self._state()
+        self.actions += [f"make {step.creates}" for step in self._unmade()]
         if self.request.is_managed:
-            self.actions += [step for step in self._steps(state, self._pending()) if step]
+            state = self._look()
+            self.actions += self._steps(state, self._pending(state), self.changed_files)
 
     def apply(self) -> None:
         """Write the files, and bring the unit to them; note in `actions` what was done.
@@ -329,116 +222,225 @@ class Daemon:
 
         :raises DaemonError: a file isn't valid, or the unit doesn't run with the new files; the
             former ones are back then, and the unit runs with them if it ran before.
+        :raises UndoError: something of an earlier change can't be taken back.
         """
-        request = self.request
-        pending = self._pending()
-        state = self._state()
-        former_manifest = read_manifest(self._manifest_path)
+        self._adopt()
+        state = self._look()
+        pending = self._pending(state)
+        steps = self._steps(state, pending, self.changed_files) if self.request.is_managed else []
         manifest = self._manifest()
-        if (pending or self.changed_files) and request.is_managed:
-            self._keep(replace(manifest, applied=False))
+        if not (
+            self.changed_files
+            or self._placements
+            or self._unmade()
+            or steps
+            or self._undo.is_pending
+        ):
+            self._keep_if_other(manifest)
+            return
+        former_manifest = read_manifest(self._manifest_path)
         try:
+            self._begin(state)
+            # Whoever looks meanwhile is told that the unit runs with something else.
+            if self.request.is_managed and (self.changed_files or pending or self._placements):
+                self._keep(replace(manifest, applied=False))
+            self._place()
             for file in self.changed_files:
                 self._validate(file)
-                write_file(file.path, file.wanted)
-                self._written.append(file)
-                self.actions.append(f"write {file.path}")
+                self._write(file)
+                self.actions.append(_action(file))
             self._prepare()
-            if request.is_managed:
-                self._bring(state, pending)
+            self._bring(state, steps)
         except (OSError, DaemonError) as error:
             raise DaemonError(self._restore(str(error), state, former_manifest)) from None
-        if read_manifest(self._manifest_path) != manifest:
-            self._keep(manifest)
+        self._keep_if_other(manifest)
+        self._undo.confirm()
 
     # --- what is there -------------------------------------------------------------------------
 
-    def _state(self) -> dict[str, str]:
-        """Return what systemd tells of the unit."""
-        if not self.request.is_managed:
-            return {}
-        wanted = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,NRestarts,Result"
-        out = self._run(["systemctl", "show", f"--property={wanted}", self.request.unit])[1]
-        return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+    def _read(self) -> None:
+        self._former = {file.path: read_file(file.path) for file in self.request.files}
 
-    def _pending(self) -> set[str]:
-        """Return how the daemon has to take notice of files that it hasn't read yet."""
+    def _without_needless(self, request: DaemonRequest) -> DaemonRequest:
+        """Leave alone files that should go, but aren't known to be ours."""
+        manifest = read_manifest(self._manifest_path)
+        known = manifest.files if manifest else {}
+        files = tuple(file for file in request.files if file.wanted or file.path in known)
+        return replace(request, files=files)
+
+    def _look(self) -> ServiceState:
+        if not self.request.is_managed:
+            return ServiceState()
+        return self._manager.look(self.request.unit, [file.path for file in self.request.files])
+
+    def _unmade(self) -> list[Preparation]:
+        return [step for step in self.request.prepare if not os.path.exists(step.creates)]
+
+    def _pending(self, state: ServiceState) -> set[str]:
+        """Return how the daemon has to take notice of what it hasn't read yet."""
         manifest = read_manifest(self._manifest_path)
         if self.request.is_fresh or manifest is None or not manifest.applied:
             return {"restart"}
         changed = {file.path for file in self.changed_files}
-        return {
+        pending = {
             file.applied_by
             for file in self.request.files
-            if file.path in changed or manifest.files.get(file.path) != digest(file.wanted.data)
+            if file.path in changed
+            or (file.wanted and manifest.files.get(file.path) != file.wanted.sha256)
         } - {"none"}
+        parts = manifest.parts
+        is_other = parts is not None and any(
+            parts.get(name) != version for name, version in self.request.parts.items()
+        )
+        # A reload doesn't move sockets: a wildcard one blocks each of its addresses, for example.
+        is_moved = _sockets(manifest.endpoints.values()) != _sockets(self.request.endpoints)
+        if is_other or is_moved or state.replaced or state.runs_unread:
+            pending.add("restart")
+        return pending
+
+    def _steps(
+        self, state: ServiceState, pending: set[str], changed: t.Iterable[DaemonFile]
+    ) -> list[str]:
+        """Return what the unit needs: verbs of the service manager, and ``daemon-reload``."""
+        is_defined = any(self._manager.is_definition(file.path) for file in changed)
+        if not state.is_active:
+            verb = "start"
+        elif "restart" in pending:
+            verb = "restart"
+        else:
+            verb = "reload" if pending else ""
+        return [
+            *(["daemon-reload"] if state.unread or is_defined else []),
+            *([verb] if verb else []),
+            *(["enable"] if state.can_enable else []),
+        ]
 
     def _manifest(self) -> Manifest:
         return Manifest(
             unit=self.request.unit,
             applied=True,
-            files={file.path: digest(file.wanted.data) for file in self.request.files},
+            files={file.path: file.wanted.sha256 for file in self.request.files if file.wanted},
             endpoints={
                 endpoint["id"]: {key: endpoint[key] for key in ("port", "protocol", "listen")}
                 for endpoint in self.request.endpoints
             },
+            parts={
+                **self.request.parts,
+                **{place.listing.path: place.listing.checksum for place in self._placements},
+            },
         )
+
+    # --- the undo ------------------------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        """Go on with a change that was cut off, or take it back if it was about other files."""
+        told = take_back_other(
+            self._undo, self._run, [self._manifest_path, *(f.path for f in self.request.files)]
+        )
+        if told:
+            self._read()
+        elif self._undo.is_pending:
+            self._undo.tidy()
+            told = [f"{self._undo.story} was cut off, and is completed"]
+        self.recovered += told
+
+    def _begin(self, state: ServiceState) -> None:
+        unit = self.request.unit
+        if not self._undo.is_pending:
+            self._undo.begin(
+                f"{unit}: its files and its state",
+                self._setting.changer,
+                self._setting.token,
+                {"was_active": state.was_active},
+            )
+        listings = [
+            listing_path(place.listing.path, self._setting.directory) for place in self._placements
+        ]
+        self._undo.keep(
+            *((path, ANYTHING) for path in [self._manifest_path, *listings]),
+            *(
+                (file.path, file.wanted.sha256 if file.wanted else ABSENT)
+                for file in self.changed_files
+            ),
+        )
+
+    def _restore(self, error: str, state: ServiceState, manifest: t.Optional[Manifest]) -> str:
+        """Put the former files and the former state back; return the message."""
+        unit = self.request.unit
+        codes = []
+
+        def run(command: t.Sequence[str], stdin: t.Optional[str] = None) -> tuple[int, str, str]:
+            answer = self._run(command, stdin)
+            codes.append(answer[0])
+            return answer
+
+        was_active = self._undo.is_pending and self._undo.facts["was_active"]
+        try:
+            if self._undo.is_pending:
+                self._undo.take_back(run)
+        except (OSError, UndoError) as failure:
+            return f"{error}\n{failure}"
+        if not self._is_unit_touched:
+            return f"{error}\nNothing has changed."
+        if not was_active:
+            return f"{error}\nThe former files are back, and {unit} is stopped, as it was."
+        again = "runs with them again" if codes[-1] == 0 else "doesn't start with them either"
+        if manifest and codes[-1] == 0:
+            # What was installed stays, and the unit has started with it just now.
+            parts = {**(manifest.parts or {}), **self.request.parts}
+            self._keep_if_other(replace(manifest, parts=parts))
+        return f"{error}\nThe former files are back, and {unit} {again}."
 
     def _keep(self, manifest: Manifest) -> None:
         os.makedirs(os.path.dirname(self._manifest_path), mode=0o755, exist_ok=True)
         write_text(self._manifest_path, manifest.as_text(), 0o600)
 
+    def _keep_if_other(self, manifest: Manifest) -> None:
+        if read_manifest(self._manifest_path) != manifest:
+            remove_staged(self._manifest_path)
+            self._keep(manifest)
+
     # --- files ---------------------------------------------------------------------------------
 
+    def _place(self) -> None:
+        """Move to its place what was downloaded."""
+        for place in self._placements:
+            self._undo.exchange(place.staged, place.listing.path)
+            path = listing_path(place.listing.path, self._setting.directory)
+            write_text(path, place.listing.as_text(), 0o600)
+
+    def _write(self, file: DaemonFile) -> None:
+        if file.wanted is None:
+            remove_file(file.path)
+        else:
+            write_file(file.path, file.wanted, self._setting.label)
+
     def _validate(self, file: DaemonFile) -> None:
-        """Let the file's own program check the new content, beside the old one.
+        """Let the file's own program check the new content.
+
+        The content is beside the old one, unless others could exchange it there before it is read.
 
         :raises DaemonError: it isn't valid.
         """
-        if not file.validate:
+        if not file.validate or file.wanted is None:
             return
-        staged = stage_file(file.path, file.wanted, os.path.splitext(file.path)[1])
-        try:
-            command = [word.replace("%s", staged) for word in shlex.split(file.validate)]
-            code, out, err = self._run(command)
-        finally:
-            os.unlink(staged)
+        with contextlib.ExitStack() as stack:
+            path = file.path
+            if not is_safe(path):
+                os.makedirs(self._setting.runtime, mode=0o755, exist_ok=True)
+                folder = tempfile.mkdtemp(prefix="check-", dir=self._setting.runtime)
+                stack.callback(shutil.rmtree, folder)
+                path = os.path.join(folder, os.path.basename(path))
+            staged = stage_file(path, file.wanted, os.path.splitext(path)[1])
+            stack.callback(remove_file, staged)
+            words = [word.replace("%s", staged) for word in shlex.split(file.validate)]
+            code, out, err = self._run(words)
         if code != 0:
             text = (err.strip() or out.strip()).replace(staged, file.path)
-            raise DaemonError(
-                f"{file.path} would not be valid. {shlex.split(file.validate)[0]} says:\n{text}"
-            )
-
-    def _restore(
-        self, error: str, state: t.Mapping[str, str], manifest: t.Optional[Manifest]
-    ) -> str:
-        """Put the former files and the former state back; return the message."""
-        unit = self.request.unit
-        for file in self._written:
-            former = self._former[file.path]
-            if former is None:
-                os.unlink(file.path)
-            else:
-                write_file(file.path, former)
-        if manifest is None:
-            if os.path.exists(self._manifest_path):
-                os.unlink(self._manifest_path)
-        else:
-            self._keep(manifest)
-        if not self._is_unit_touched:
-            return f"{error}\nNothing has changed."
-        self._run(["systemctl", "daemon-reload"])
-        if state.get("ActiveState") not in ("active", "reloading", "activating"):
-            self._run(["systemctl", "stop", unit])
-            return f"{error}\nThe former files are back, and {unit} is stopped, as it was."
-        code = self._run(["systemctl", "restart", unit])[0]
-        again = "runs with them again" if code == 0 else "doesn't start with them either"
-        return f"{error}\nThe former files are back, and {unit} {again}."
+            raise DaemonError(f"{file.path} would not be valid. {words[0]} says:\n{text}")
 
     def _prepare(self) -> None:
-        for step in self.request.prepare:
-            if os.path.exists(step.creates):
-                continue
+        for step in self._unmade():
             code, out, err = self._run(step.command, step.stdin)
             if code != 0:
                 raise DaemonError(
@@ -449,42 +451,30 @@ class Daemon:
 
     # --- the unit ------------------------------------------------------------------------------
 
-    def _steps(self, state: t.Mapping[str, str], pending: set[str]) -> tuple[str, str]:
-        """Return what the unit needs: how it comes to its configuration, and its start at boot."""
-        is_active = state.get("ActiveState") in ("active", "reloading")
-        if not is_active:
-            run = "start"
-        elif "restart" in pending:
-            run = "restart"
-        else:
-            run = "reload" if pending else ""
-        # What only another unit or a generator starts (enabled-runtime) may not be started one day.
-        can_enable = state.get("UnitFileState") in ("disabled", "enabled-runtime", "", None)
-        return run, "enable" if can_enable else ""
-
-    def _bring(self, state: dict[str, str], pending: set[str]) -> None:
+    def _bring(self, state: ServiceState, steps: t.Sequence[str]) -> None:
         unit = self.request.unit
-        self._is_unit_touched = True
-        if state.get("LoadState") == "masked":
+        if not self.request.is_managed:
+            return
+        if state.is_blocked:
             raise DaemonError(
                 f"{unit} is masked. Unmask it (systemctl unmask {unit}) or take the service off"
                 " this host in the registry"
             )
-        is_new = any(file.path.startswith(f"{UNITS}/{unit}") for file in self._written)
-        if is_new or state.get("NeedDaemonReload") == "yes":
-            self._systemctl("daemon-reload")
-        run, enable = self._steps(state, pending)
-        if run:
-            if run == "start":
-                # A unit that gave up after many failures refuses to start for a while.
-                self._run(["systemctl", "reset-failed", unit])
-            before = self._state().get("NRestarts", "0")
-            self._systemctl(run, unit)
-            self.actions.append(run)
-            self._wait(before)
-        if enable:
-            self._systemctl("enable", unit)
-            self.actions.append("enable")
+        former = replace(state, was_active=self._undo.facts["was_active"])
+        for step in steps:
+            self._is_unit_touched = True
+            self._undo.then(self._manager.way_back(unit, step, former))
+            try:
+                if step == "daemon-reload":
+                    self._manager.read_definitions()
+                else:
+                    before = self._look().restarts
+                    self._manager.bring(step, unit)
+            except DaemonError as error:
+                raise DaemonError(self._with_log(str(error))) from None
+            self.actions.append(step)
+            if step in ("start", "restart", "reload"):
+                self._wait(before)
 
     def _wait(self, restarts: str) -> None:
         """Wait until the daemon listens where its files say.
@@ -494,28 +484,37 @@ class Daemon:
         wanted = {(e["protocol"], e["port"]) for e in self.request.endpoints if e["listen"]}
         end = time.monotonic() + self.request.timeout
         while True:
-            state = self._state()
-            if state.get("ActiveState") == "failed" or state.get("NRestarts", "0") != restarts:
-                raise DaemonError(self._with_journal(f"does not run ({state.get('Result')})"))
+            state = self._look()
+            if state.has_failed or state.restarts != restarts:
+                raise DaemonError(self._with_log(f"does not run ({state.result})"))
             missing = wanted - {(sock.protocol, sock.port) for sock in read_sockets()}
             if not missing:
                 return
             if time.monotonic() > end:
                 ports = listed([f"{port}/{protocol}" for protocol, port in sorted(missing)])
                 told = f"does not listen on {ports} after {self.request.timeout:g} s"
-                raise DaemonError(self._with_journal(told))
+                raise DaemonError(self._with_log(told))
             time.sleep(PAUSE)
 
-    def _systemctl(self, *arguments: str) -> None:
-        done = self._run(["systemctl", *arguments])
-        if done[0] != 0:
-            raise DaemonError(self._with_journal(f"systemctl {arguments[0]}: {done[2].strip()}"))
-
-    def _with_journal(self, told: str) -> str:
+    def _with_log(self, told: str) -> str:
         unit = self.request.unit
-        command = ["journalctl", f"--unit={unit}", f"--lines={JOURNAL_LINES}"]
-        out = self._run([*command, "--no-pager", "--output=cat"])[1]
-        return f"{unit} {told}\nThe last lines of its journal:\n{out.strip()}"
+        return f"{unit} {told}\nThe last lines of its journal:\n{self._manager.log(unit)}"
+
+
+def _sockets(endpoints: t.Iterable[t.Mapping[str, t.Any]]) -> set[tuple[str, str, int]]:
+    return {
+        (entry["protocol"], address, entry["port"])
+        for entry in endpoints
+        for address in entry["listen"]
+    }
+
+
+def _action(file: DaemonFile) -> str:
+    return f"{'write' if file.wanted else 'remove'} {file.path}"
+
+
+def _header(path: str, content: t.Optional[Content]) -> str:
+    return f"{path} ({describe(content)})" if content else "absent"
 
 
 def describe(content: Content) -> str:

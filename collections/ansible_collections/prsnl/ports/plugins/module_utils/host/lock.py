@@ -28,7 +28,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.text import print
 RUNTIME = "/var/run/prsnl-ports" if sys.platform == "darwin" else "/run/prsnl-ports"
 LOCK = f"{RUNTIME}/lock"
 # Seconds; longer than installing takes between two steps.
-LEASE = 900.0
+LEASE = 1800.0
 PAUSE = 0.2
 
 # The parameter of modules that take the lock. Their actions set it.

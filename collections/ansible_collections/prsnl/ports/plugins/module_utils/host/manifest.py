@@ -24,13 +24,15 @@ class Manifest:
 
     `applied` is false from before the files are replaced until the unit has read them. `files`
     has the SHA-256 of each rendered file in hexadecimal digits, `endpoints` what they were rendered
-    for: `port`, `protocol` and `listen` by endpoint.
+    for: `port`, `protocol` and `listen` by endpoint. `parts` has what the unit was started with:
+    the versions of packages and the checksums of downloads; None where nobody noted them.
     """
 
     unit: str
     applied: bool = False
     files: t.Mapping[str, str] = field(default_factory=dict)
     endpoints: t.Mapping[str, t.Mapping[str, t.Any]] = field(default_factory=dict)
+    parts: t.Optional[t.Mapping[str, str]] = None
 
     def as_text(self) -> str:
         """Return the JSON text of the file."""

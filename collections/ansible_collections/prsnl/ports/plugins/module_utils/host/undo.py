@@ -30,6 +30,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
+    STAGED,
     Content,
     UnsafePathError,
     read_file,
@@ -128,11 +129,23 @@ class Undo:
         """The files that were kept."""
         return [entry["path"] for entry in self._record["files"]]
 
-    def begin(self, what: str, changer: t.Optional[Changer] = None, token: str = "") -> None:
+    @property
+    def has_exchanged(self) -> bool:
+        """Whether something was moved to its place, or going to be."""
+        return bool(self._record["exchanges"])
+
+    def begin(
+        self,
+        what: str,
+        changer: t.Optional[Changer] = None,
+        token: str = "",
+        facts: t.Optional[t.Mapping[str, t.Any]] = None,
+    ) -> None:
         """Begin a change.
 
         :param what: what is changed, for people, such as ``shop.service: its files``.
         :param token: of the lock, so that the later steps of the same change leave it alone.
+        :param facts: what to remember from the start, as with `note`.
         :raises OSError: it can't be written.
         :raises UndoError: there is one of this name.
         """
@@ -145,8 +158,10 @@ class Undo:
             "began": time.time(),
             "token": token,
             "files": [],
+            "staged": [],
+            "exchanges": [],
             "commands": [],
-            "facts": {},
+            "facts": dict(facts or {}),
         }
         parent = os.path.dirname(self.folder)
         os.makedirs(parent, mode=0o700, exist_ok=True)
@@ -200,6 +215,34 @@ class Undo:
         path = self._path(secrets.token_hex(8))
         write_file(path, Content(data, 0o600, os.geteuid(), os.getegid()))
         return path
+
+    def stage(self, path: str) -> str:
+        """Return a name beside a path, for what is to be moved there by `exchange`.
+
+        Whatever has that name goes with the change, confirmed or not.
+
+        :raises OSError: it can't be noted.
+        """
+        staged = _beside(path)
+        self._record["staged"].append(staged)
+        self._save()
+        return staged
+
+    def exchange(self, staged: str, path: str) -> None:
+        """Move a file or folder to its place, and what was there out of the way.
+
+        :raises OSError: it can't be moved.
+        """
+        found, aside = os.lstat(staged), _beside(path)
+        inode = [found.st_dev, found.st_ino]
+        self._record["exchanges"].append(
+            {"path": path, "aside": aside, "out": _beside(path), "inode": inode}
+        )
+        self._save()
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, aside)
+        os.rename(staged, path)
+        sync_folder(os.path.dirname(path))
 
     def note(self, **facts: t.Any) -> None:
         """Remember facts that JSON can hold, such as ``was_active=True``.
@@ -259,6 +302,8 @@ class Undo:
 
     def _bring_back(self, run: Runner) -> list[str]:
         remarks = []
+        for exchange in reversed(self._record["exchanges"]):
+            remarks += _exchange_back(exchange)
         for entry in reversed(self._record["files"]):
             try:
                 remarks += self._restore(entry)
@@ -282,8 +327,14 @@ class Undo:
         :raises OSError: it can't be removed.
         """
         self._record = {}
-        if os.path.lexists(self.folder):
-            _remove_tree(self.folder)
+        if not os.path.lexists(self.folder):
+            return
+        confirmed, done = (_read_record(self._path(state)) for state in (CONFIRMED, DONE))
+        for exchange in confirmed.get("exchanges", ()):
+            _remove_any(exchange["aside"])
+        for staged in (confirmed or done).get("staged", ()):
+            _remove_any(staged)
+        _remove_tree(self.folder)
 
     def tidy(self) -> None:
         """Remove what was written beside the files and never got into its place.
@@ -489,6 +540,39 @@ def _read_record(path: str) -> dict[str, t.Any]:
     )
 
 
+def _beside(path: str) -> str:
+    return os.path.join(os.path.dirname(path), f"{STAGED}{secrets.token_hex(8)}")
+
+
+def _exchange_back(entry: t.Mapping[str, t.Any]) -> list[str]:
+    """Move back what `Undo.exchange` moved, and return why it was not."""
+    path, aside, out = entry["path"], entry["aside"], entry["out"]
+    with contextlib.suppress(FileNotFoundError):
+        found = os.lstat(path)
+        if [found.st_dev, found.st_ino] == entry["inode"]:
+            os.rename(path, out)
+        elif os.path.lexists(aside):
+            return [
+                f"{path} was replaced by somebody else since, and was left alone; what was there"
+                f" before is in {aside}"
+            ]
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(aside, path)
+    sync_folder(os.path.dirname(path))
+    _remove_any(out)
+    return []
+
+
+def _remove_any(path: str) -> None:
+    """Remove a file or a folder under a name of ours, if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        shutil.rmtree(path)
+
+
 def _missing_folders(path: str) -> list[str]:
     """Return the folders that have to be made for a file, the innermost first."""
     missing = []
@@ -500,8 +584,11 @@ def _missing_folders(path: str) -> list[str]:
 
 
 def _remove_tree(path: str) -> None:
-    """Remove a folder of ours."""
+    """Remove the folder of a change that is over, its record last."""
     for state in (PENDING, CLAIMED):
         if os.path.exists(os.path.join(path, state)):
             raise UndoError(f"{path} has a change that wasn't taken back")
-    shutil.rmtree(path)
+    records = (CONFIRMED, DONE)
+    for name in sorted(os.listdir(path), key=lambda name: name in records):
+        os.unlink(os.path.join(path, name))
+    os.rmdir(path)

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon import change
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import (
-    Daemon,
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import (
     DaemonError,
     DaemonFile,
-    Request,
-    Step,
-    has_download,
-    mark_archives,
-    prepare_installation,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import (
+    Daemon,
+    DaemonRequest,
+    Preparation,
+    Setting,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.systemd import Systemd
 from ansible_collections.prsnl.ports.plugins.module_utils.host import files
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import Content
 from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import (
@@ -36,7 +37,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import (
 UNIT = "shop.service"
 
 
-class Systemd:
+class SimulatedSystemd:
     """Answers as systemctl, journalctl and the checker of a configuration would."""
 
     def __init__(self, active: str = "active", enabled: str = "enabled") -> None:
@@ -81,22 +82,28 @@ class Shop:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.systemd = Systemd()
+        self.systemd = SimulatedSystemd()
         self.config = self.file("etc/shop.conf", "good", "reload", "check %s")
         self.arguments = self.file("default/shop", "-v", "restart")
-        self.request = Request(UNIT, (self.config, self.arguments), ())
+        self.request = DaemonRequest(UNIT, (self.config, self.arguments), ())
 
     def file(self, path: str, text: str, applied_by: str, validate: str = "") -> DaemonFile:
         content = Content(text.encode(), 0o640, os.geteuid(), os.getegid())
         return DaemonFile(str(self.root / path), content, applied_by, validate)
 
-    def apply(self, request: Request | None = None) -> Daemon:
+    def apply(self, request: DaemonRequest | None = None) -> Daemon:
         self.systemd.calls.clear()
-        made = Daemon(request or self.request, self.systemd.run, str(self.root / "state"))
+        made = self.daemon(request)
         made.apply()
         return made
 
-    def changed(self, **texts: str) -> Request:
+    def daemon(self, request: DaemonRequest | None = None) -> Daemon:
+        run = self.systemd.run
+        state = str(self.root / "state")
+        setting = Setting(state, f"{state}/undo", str(self.root / "run"))
+        return Daemon(request or self.request, run, Systemd(run), setting)
+
+    def changed(self, **texts: str) -> DaemonRequest:
         """The request with other contents of `config` or `arguments`."""
         files = []
         for name in ("config", "arguments"):
@@ -264,7 +271,7 @@ def test_it_waits_for_the_endpoints(shop: Shop, monkeypatch: pytest.MonkeyPatch)
 
 def test_what_the_daemon_needs_is_made_once(shop: Shop) -> None:
     made = str(shop.root / "made")
-    request = replace(shop.request, prepare=(Step(("make", made), made, "secret"),))
+    request = replace(shop.request, prepare=(Preparation(("make", made), made, "secret"),))
     shop.systemd.properties["ActiveState"] = "inactive"
     assert shop.apply(request).actions[-2:] == [f"make {made}", "start"]
     assert Path(made).read_text(encoding="utf-8") == "secret"
@@ -273,7 +280,7 @@ def test_what_the_daemon_needs_is_made_once(shop: Shop) -> None:
 
 def test_a_failed_preparation_changes_nothing(shop: Shop) -> None:
     made = str(shop.root / "made")
-    request = replace(shop.request, prepare=(Step(("make", made), made, "wrong"),))
+    request = replace(shop.request, prepare=(Preparation(("make", made), made, "wrong"),))
     with pytest.raises(DaemonError, match="make ended with 1: no such password"):
         shop.apply(request)
     assert not os.path.exists(shop.config.path)
@@ -288,7 +295,7 @@ def test_a_masked_unit_is_named(shop: Shop) -> None:
 
 def test_check_mode_tells_and_does_nothing(shop: Shop) -> None:
     shop.apply()
-    made = Daemon(shop.changed(arguments="-q"), shop.systemd.run, str(shop.root / "state"))
+    made = shop.daemon(shop.changed(arguments="-q"))
     shop.systemd.calls.clear()
     made.preview()
     assert made.actions == [f"write {shop.arguments.path}", "restart"]
@@ -298,7 +305,7 @@ def test_check_mode_tells_and_does_nothing(shop: Shop) -> None:
 
 def test_the_diff_hides_secrets(shop: Shop) -> None:
     secret = replace(shop.config, is_secret=True)
-    made = Daemon(replace(shop.request, files=(secret, shop.arguments)), shop.systemd.run, "none")
+    made = shop.daemon(replace(shop.request, files=(secret, shop.arguments)))
     config, arguments = made.diff()
     assert "good" not in str(config)
     assert config["before_header"] == "absent"
@@ -312,40 +319,8 @@ def test_a_unit_that_something_else_runs_is_left_alone(shop: Shop) -> None:
     assert [manifest.unit for manifest in read_manifests(str(shop.root / "state"))] == [UNIT]
 
 
-def test_a_drop_in_has_the_options_in_order() -> None:
-    file = change.drop_in(UNIT, {"B": ["x", "y"], "A": True, "C": ""}, "# header")
-    assert file.wanted.data == b"# header\n[Service]\nA=true\nB=x y\nC=\n"
-    assert file.path == "/etc/systemd/system/shop.service.d/hardening.conf"
-
-
-@pytest.mark.parametrize(
-    ("version", "missing"), [("", ["b", "c"]), ("1.*", ["b", "c"]), ("2.0", ["a", "b", "c"])]
-)
-def test_missing_packages(version: str, missing: list[str]) -> None:
-    def run(command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
-        return 1, "a installed 1.5-1\nb config-files 1.5-1\n", "no c"
-
-    assert change.missing_packages(["a", "b", "c"], version, run) == missing
-
-
 def test_a_broken_manifest_is_none(tmp_path: Path) -> None:
     for text in ("", "[]", '{"version": 2}', '{"version": 1, "unit": "x", "more": 1}'):
         (tmp_path / "x.json").write_text(text, encoding="utf-8")
         assert read_manifests(str(tmp_path)) == []
     assert read_manifests(str(tmp_path / "nothing")) == []
-
-
-def test_an_archive_counts_as_there_when_it_was_marked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(change, "CACHE", str(tmp_path / "cache"))
-    place = tmp_path / "shop"
-    archive = {"kind": "archive", "path": str(place), "checksum": "sha256:1"}
-    assert not has_download(archive)
-    prepare_installation({"source": None, "downloads": [archive]})
-    assert place.is_dir()
-    assert (tmp_path / "cache").is_dir()
-    assert not has_download(archive)
-    mark_archives([archive])
-    assert has_download(archive)
-    assert not has_download(archive | {"checksum": "sha256:2"})

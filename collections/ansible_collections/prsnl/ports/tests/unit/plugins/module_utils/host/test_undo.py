@@ -348,3 +348,93 @@ def test_a_change_of_the_host_recovers_first_and_keeps_others_out(host: Host) ->
         raise RuntimeError
     with changing(Changer("server"), host.run, **places) as change:
         assert change.recovered == []
+
+
+class Exchange:
+    """A folder that is exchanged for another one, and a file that wasn't there."""
+
+    def __init__(self, root: Path) -> None:
+        self.place = root / "opt"
+        self.folder, self.file = self.place / "shop", self.place / "bin" / "shop"
+        self.undo_folder = root / "undo"
+
+    def prepare(self) -> None:
+        for path in (self.place, self.undo_folder):
+            shutil.rmtree(path, ignore_errors=True)
+        self.file.parent.mkdir(parents=True)
+        self.folder.mkdir()
+        (self.folder / "version").write_text("1", encoding="utf-8")
+
+    def undo(self) -> Undo:
+        return Undo("shop", str(self.undo_folder))
+
+    def begin(self) -> Undo:
+        undo = self.undo()
+        undo.begin("shop: its archive", ADA)
+        folder, file = (Path(undo.stage(str(path))) for path in (self.folder, self.file))
+        folder.mkdir()
+        (folder / "version").write_text("2", encoding="utf-8")
+        file.write_text("2", encoding="utf-8")
+        undo.exchange(str(folder), str(self.folder))
+        undo.exchange(str(file), str(self.file))
+        return undo
+
+    def whole(self) -> None:
+        self.begin().confirm()
+
+    def state(self) -> dict[str, str]:
+        return {
+            str(path.relative_to(self.place)): path.read_text(encoding="utf-8")
+            for path in self.place.rglob("*")
+            if path.is_file()
+        }
+
+
+FORMER = {"shop/version": "1"}
+LATER = {"shop/version": "2", "bin/shop": "2"}
+
+
+@pytest.fixture
+def exchange(tmp_path: Path) -> Exchange:
+    made = Exchange(tmp_path)
+    made.prepare()
+    return made
+
+
+def take_back(exchange: Exchange, host: Host) -> list[str]:
+    done = recover(host.run, folders=[str(exchange.undo_folder)])
+    return [recovery.text for recovery in done]
+
+
+def test_folders_are_exchanged_and_come_back(exchange: Exchange, host: Host) -> None:
+    exchange.begin()
+    assert exchange.state().items() >= LATER.items()
+    take_back(exchange, host)
+    assert exchange.state() == FORMER
+    exchange.whole()
+    assert exchange.state() == LATER
+
+
+def test_a_kill_before_any_write_of_an_exchange(exchange: Exchange, host: Host) -> None:
+    ends = []
+    for _write in cuts.every_cut(exchange.whole, exchange.prepare):
+        take_back(exchange, host)
+        assert exchange.state() in (FORMER, LATER)
+        assert os.listdir(exchange.undo_folder) == [] if exchange.undo_folder.exists() else True
+        ends.append(exchange.state() == LATER)
+    assert ends == sorted(ends)
+    assert ends[-1]
+
+
+def test_what_others_put_in_its_place_since_is_left_alone(exchange: Exchange, host: Host) -> None:
+    exchange.begin()
+    shutil.rmtree(exchange.folder)
+    # Something of another number, which the one that was removed may have left.
+    (exchange.place / "number").mkdir()
+    exchange.folder.mkdir()
+    (exchange.folder / "theirs").write_text("x", encoding="utf-8")
+    (told,) = take_back(exchange, host)
+    assert f"{exchange.folder} was replaced by somebody else since, and was left alone" in told
+    assert (exchange.folder / "theirs").exists()
+    aside = Path(told.rpartition(" is in ")[2])
+    assert (aside / "version").read_text(encoding="utf-8") == "1"
