@@ -1,7 +1,9 @@
-# Gives the user elastic its first password, which comes from standard input. Argument: the folder of Elasticsearch's programs.
+# Gives the user elastic its first password, which comes from standard input. Arguments: the folders of Elasticsearch's
+# programs and of its configuration, and its group.
 set -eu
 keystore=$1/elasticsearch-keystore
-directory=/etc/elasticsearch
+directory=$2
+group=$3
 [ -e "$directory/elasticsearch.keystore" ] || "$keystore" create
 # What the package's own set-up of security left would prevail.
 for name in autoconfiguration.password_hash xpack.security.http.ssl.keystore.secure_password \
@@ -9,6 +11,6 @@ for name in autoconfiguration.password_hash xpack.security.http.ssl.keystore.sec
   if "$keystore" list | grep -qx "$name"; then "$keystore" remove "$name"; fi
 done
 "$keystore" add --stdin --force bootstrap.password
-chown root:elasticsearch "$directory/elasticsearch.keystore"
+chown "root:$group" "$directory/elasticsearch.keystore"
 chmod 0660 "$directory/elasticsearch.keystore"
 touch "$directory/.bootstrapped"

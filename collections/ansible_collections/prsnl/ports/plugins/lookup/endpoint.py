@@ -27,6 +27,13 @@ options:
       - A JMESPath expression. Only the endpoints for which its value is true are given, which in
         JMESPath is any but V(false), V(null) and empty texts, lists and objects.
     type: str
+  single:
+    description:
+      - Whether the daemon takes one address only. If the current host would need more, that is an
+        error which names the endpoint, its addresses and their place in the registry.
+    type: bool
+    default: false
+    version_added: 0.2.0
 seealso:
   - plugin: prsnl.ports.registry
     plugin_type: vars
@@ -46,6 +53,15 @@ EXAMPLES = r"""
     mode: "0644"
   vars:
     endpoint: "{{ lookup('prsnl.ports.endpoint', 'postgresql.sql') }}"
+
+- name: Let Prometheus, which takes one address, listen where the registry says
+  ansible.builtin.copy:
+    content: |
+      ARGS="--web.listen-address={{ endpoint.bind.socket }}"
+    dest: /etc/default/prometheus
+    mode: "0644"
+  vars:
+    endpoint: "{{ lookup('prsnl.ports.endpoint', 'prometheus.http', single=true) }}"
 
 - name: Connect to PostgreSQL from wherever this runs
   community.postgresql.postgresql_ping:
@@ -128,8 +144,39 @@ _raw:
         - The addresses on which the current host must accept connections.
         - Those of the loopback interface if all who may come are on this host.
         - Empty if the current host doesn't serve the endpoint.
+        - For a daemon that opens a socket of its own for each of them, as nginx and PostgreSQL do.
       type: list
       elements: str
+    sockets:
+      description: RV(_raw[].listen) with the port, such as V([::1]:5433).
+      type: list
+      elements: str
+    bind:
+      description:
+        - What a daemon binds to accept connections on RV(_raw[].listen), with the fewest sockets.
+          One of V(::) then serves IPv4 as well, as it does in most programs.
+      type: dict
+      contains:
+        address:
+          description: The one address to bind; V(null) if one isn't enough, or none is needed.
+          type: str
+        addresses:
+          description: The addresses to bind, for a daemon that takes several.
+          type: list
+          elements: str
+        socket:
+          description: RV(_raw[].bind.address) with the port, such as V([::]:9090).
+          type: str
+        sockets:
+          description: RV(_raw[].bind.addresses) with the port.
+          type: list
+          elements: str
+        wildcard:
+          description: Whether RV(_raw[].bind.address) is V(0.0.0.0) or V(::).
+          type: bool
+        dual_stack:
+          description: Whether the socket of V(::) has to serve IPv4 as well.
+          type: bool
     allowed:
       description: The networks on whose addresses the current host may have a socket.
       type: list
@@ -162,11 +209,17 @@ _raw:
         port:
           description: The port.
           type: int
+        socket:
+          description: Its address and port, as URLs have them, such as V([2001:db8::1]:5433).
+          type: str
         local:
           description: Whether it is the current host.
           type: bool
     address:
       description: The address of the first target, if there is one.
+      type: str
+    socket:
+      description: The same with the port, as URLs have it.
       type: str
 """
 
@@ -175,6 +228,7 @@ import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.prsnl.ports.plugins.plugin_utils.plan.binding import bind, socket
 from ansible_collections.prsnl.ports.plugins.plugin_utils.plan.compute import (
     PlanError,
     PlannedEndpoint,
@@ -214,6 +268,9 @@ class LookupModule(LookupBase):  # type: ignore[misc]
                     and serving_hosts(registry, topology, endpoint, host)
                 ]
             answers = [_answer(registry, topology, host, endpoint) for endpoint in endpoints]
+            if self.get_option("single"):
+                for answer in answers:
+                    _refuse_several(registry, host, answer)
         except PlanError as error:
             raise AnsibleError(str(error)) from None
         return [answer for answer in answers if wanted(answer)]
@@ -236,9 +293,27 @@ def _answer(
     planned = (
         plan_endpoint(registry, topology, host, endpoint) if here else PlannedEndpoint(endpoint)
     )
-    reachable = targets(registry, topology, host, endpoint)
+    reachable = [
+        {**dataclasses.asdict(target), "socket": socket(target.address, target.port)}
+        for target in targets(registry, topology, host, endpoint)
+    ]
+    first = reachable[0] if reachable else {}
     return {
         **planned.as_dict(),
-        "targets": [dataclasses.asdict(target) for target in reachable],
-        "address": reachable[0].address if reachable else None,
+        "sockets": [socket(address, endpoint.port) for address in planned.listen],
+        "bind": bind(planned.listen).as_dict(endpoint.port),
+        "targets": reachable,
+        "address": first.get("address"),
+        "socket": first.get("socket"),
     }
+
+
+def _refuse_several(registry: Registry, host: str, answer: dict[str, t.Any]) -> None:
+    several = answer["bind"]["addresses"]
+    if len(several) > 1:
+        place = registry.where((*registry.endpoints[answer["id"]].path, "addresses"))
+        raise AnsibleError(
+            f"{host}: found {len(several)} addresses for {answer['id']} ({', '.join(several)}),"
+            f" allowed is one, because its daemon takes no more. Shorten its addresses in {place},"
+            " or write :: (or 0.0.0.0) there, which is all of them"
+        )

@@ -23,6 +23,8 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
     found,
 )
 
+EMPTY: t.Final = "found an empty file, allowed is a registry"
+
 _Base: t.Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 _CONSTANTS: dict[str, t.Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -185,7 +187,7 @@ def parse(source: bytes) -> tuple[t.Any, list[Fault]]:
     root = reader.compose(source)
     if root is None:
         if not reader.faults:
-            reader.faults.append(Fault((), "found an empty file, allowed is a registry", line=1))
+            reader.faults.append(Fault((), EMPTY, line=1))
         return None, reader.faults
     return reader.value(root), reader.faults
 

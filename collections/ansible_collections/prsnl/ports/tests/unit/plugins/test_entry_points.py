@@ -355,3 +355,243 @@ def test_the_address_of_a_host(site: Site) -> None:
         site.write("inventory/hosts.yml", json.dumps(inventory))
         (shown,) = site.run(show(expression), args=["--limit", "back"])
         assert message in shown["198.51.100.2"]["msg"]
+
+
+def test_what_to_bind_and_where_to_connect(site: Site) -> None:
+    """The addresses with their port, as programs and URLs write them."""
+    (shown,) = site.run(show("lookup('prsnl.ports.endpoint', 'store.sql', single=true)"))
+    here, there = shown["198.51.100.2"]["msg"], shown["app"]["msg"]
+    assert here["sockets"] == ["0.0.0.0:21001", "[::]:21001"]
+    assert here["bind"] == {
+        "address": "::",
+        "addresses": ["::"],
+        "socket": "[::]:21001",
+        "sockets": ["[::]:21001"],
+        "wildcard": True,
+        "dual_stack": True,
+    }
+    assert (here["socket"], here["targets"][0]["socket"]) == ("127.0.0.1:21001",) * 2
+    assert (there["bind"]["address"], there["bind"]["sockets"], there["sockets"]) == (None, [], [])
+    assert there["socket"] == "198.51.100.2:21001"
+
+
+@pytest.mark.parametrize(
+    ("families", "address"), [(["ipv4"], "0.0.0.0"), (["ipv6"], "::"), (["ipv6", "ipv4"], "::")]
+)
+def test_what_to_bind_with_one_family(site: Site, families: list[str], address: str) -> None:
+    site.write("host_vars/app.yml", json.dumps({"port_address_families": families}))
+    (shown,) = site.run(
+        show("lookup('prsnl.ports.endpoint', 'shop.http', single=true).bind"),
+        args=["--limit", "app"],
+    )
+    bind = shown["app"]["msg"]
+    assert (bind["address"], bind["wildcard"]) == (address, True)
+    assert bind["dual_stack"] is (len(families) == 2)
+
+
+def test_a_daemon_that_takes_one_address(site: Site) -> None:
+    """More of them are refused on the host that would need them, and there only."""
+    several = BASE.replace(
+        "port: 20001", "port: 20001\n        addresses: [198.51.100.1, 198.51.100.7]"
+    )
+    site.write("ports.yml", several)
+    shown = site.run(
+        show("lookup('prsnl.ports.endpoint', 'shop.http', single=true).bind.address"),
+        {**show("lookup('prsnl.ports.endpoint', 'shop.http').bind.address"), "when": "true"},
+    )
+    assert (
+        "app: found 2 addresses for shop.http (198.51.100.1, 198.51.100.7), allowed is one, because"
+        " its daemon takes no more. Shorten its addresses in ports.yml:31, or write :: (or 0.0.0.0)"
+        " there, which is all of them"
+    ) in shown[0]["app"]["msg"]
+    assert shown[0]["198.51.100.2"]["msg"] is None
+    (shown,) = site.run(
+        show("lookup('prsnl.ports.endpoint', 'shop.http').bind"), args=["--limit", "app"]
+    )
+    assert shown["app"]["msg"]["address"] is None
+    assert shown["app"]["msg"]["sockets"] == ["198.51.100.1:20001", "198.51.100.7:20001"]
+
+
+SECRET = "lookup('prsnl.ports.secret', 'store-shop')"
+FILE = "inventory/.secrets/store-shop.password"
+PLACEHOLDER = "(store-shop.password is made outside of check mode)"
+
+
+def test_a_secret_is_the_same_for_everybody(site: Site) -> None:
+    """For twenty hosts that ask at once, and for the next run."""
+    hosts = {f"host{number}": {"ansible_connection": "local"} for number in range(20)}
+    inventory = {**INVENTORY, "crowd": {"hosts": hosts}}
+    site.write("inventory/hosts.yml", json.dumps(inventory))
+    runs = [site.run(show(SECRET), hosts="crowd", args=["--forks", "20"]) for _ in range(2)]
+    values = {result["msg"] for (shown,) in runs for result in shown.values()}
+    assert values == {(site.folder / FILE).read_text(encoding="utf-8").strip()}
+    assert [path.name for path in (site.folder / FILE).parent.iterdir()] == ["store-shop.password"]
+
+
+def test_the_folder_of_secrets(site: Site) -> None:
+    """An option, else a variable that may be a template, else in the inventory's folder."""
+    path = "lookup('prsnl.ports.secret', 'a b', kind='key', path=true{})"
+    shown = site.run(
+        show(path.format("")),
+        show(path.format(", directory=''")),
+        show(path.format(", directory='sub/folder'")),
+        args=["--limit", "app"],
+    )
+    folder = f"{site.folder}/inventory/.secrets"
+    expected = [folder, folder, f"{site.folder}/sub/folder"]
+    assert [task["app"]["msg"] for task in shown] == [f"{place}/a b.key" for place in expected]
+    (shown,) = site.run(
+        show(path.format("")),
+        args=["--limit", "app"],
+        play={"vars": {"base": str(site.folder), "secrets_dir": "{{ base }}/own"}},
+    )
+    assert shown["app"]["msg"] == f"{site.folder}/own/a b.key"
+    assert not (site.folder / "own").exists()
+
+
+def test_how_a_secret_is_made(site: Site) -> None:
+    expression = SECRET.replace(")", ", length=40, characters=['0123456789', 'ABC'])")
+    (shown,) = site.run(show(expression), args=["--limit", "app"])
+    assert len(shown["app"]["msg"]) == 40
+    assert set(shown["app"]["msg"]) <= set("0123456789ABC")
+
+
+def test_check_mode_makes_no_secret(site: Site) -> None:
+    """On the command line as well as in a task; what stands for it can't be taken for one."""
+    task = show(SECRET)
+    (shown,) = site.run(task, args=["--limit", "app", "--check"])
+    assert shown["app"]["msg"] == PLACEHOLDER
+    (shown,) = site.run({**task, "check_mode": True}, args=["--limit", "app"])
+    assert shown["app"]["msg"] == PLACEHOLDER
+    (shown,) = site.run({**task, "check_mode": False}, args=["--limit", "app", "--check"])
+    assert "check mode makes none, and this task changes something in" in shown["app"]["msg"]
+    assert not (site.folder / FILE).parent.exists()
+    (shown,) = site.run({**task, "check_mode": False}, args=["--limit", "app"])
+    made = shown["app"]["msg"]
+    (shown,) = site.run(task, args=["--limit", "app", "--check"])
+    assert shown["app"]["msg"] == made
+
+
+def test_a_file_changes_in_check_mode_when_its_secret_would(site: Site) -> None:
+    """And nothing is said about the secret, whatever is asked."""
+    copy = {
+        "ansible.builtin.copy": {
+            "content": f"{{{{ {SECRET} }}}}",
+            "dest": f"{site.folder}/target",
+            "mode": "0600",
+        },
+        "no_log": True,
+        "connection": "local",
+        "vars": {"ansible_python_interpreter": sys.executable},
+    }
+    site.write("target", "as before")
+    arguments = ["--limit", "app", "--check", "--diff"]
+    (shown,) = site.run(copy, args=arguments)
+    assert shown["app"]["changed"] is True
+    (shown,) = site.run(copy, args=["--limit", "app"])
+    made = (site.folder / "target").read_text(encoding="utf-8")
+    assert made == (site.folder / FILE).read_text(encoding="utf-8").strip()
+    (shown,) = site.run(copy, args=arguments)
+    assert shown["app"]["changed"] is False
+    done = site.start(copy, args=[*arguments, "-vvv"], env={"ANSIBLE_STDOUT_CALLBACK": "default"})
+    assert made not in done.stdout + done.stderr
+
+
+def test_templates_in_a_secret_stay_text(site: Site) -> None:
+    site.write(FILE, "{{ 1 / 0 }}\n")
+    (site.folder / FILE).chmod(0o600)
+    (shown,) = site.run(show(SECRET), args=["--limit", "app"])
+    assert shown["app"]["msg"] == "{{ 1 / 0 }}"
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "message"),
+    [
+        ("", 0o600, " is empty, as after a full disk, and an empty secret would mean none. Put"),
+        ("known\n", 0o640, " has the mode 0640, with which others may read or change the secret."),
+    ],
+)
+def test_faults_of_a_secret(site: Site, content: str, mode: int, message: str) -> None:
+    """An error, in check mode too, that names the file."""
+    site.write(FILE, content)
+    (site.folder / FILE).chmod(mode)
+    for arguments in ([], ["--check"]):
+        (shown,) = site.run(show(SECRET), args=["--limit", "app", *arguments])
+        assert f"{site.folder}/{FILE}{message}" in shown["app"]["msg"]
+        assert "known" not in shown["app"]["msg"].replace("unknown", "")
+
+
+def test_a_secret_that_something_else_makes(site: Site) -> None:
+    """It is waited for by its path, and never made here."""
+    expression = SECRET.replace(")", ", kind='pem', create=false)")
+    (shown,) = site.run(show(expression), args=["--limit", "app"])
+    assert "store-shop.pem isn't there yet. Run first what makes it" in shown["app"]["msg"]
+    (shown,) = site.run(show(expression), args=["--limit", "app", "--check"])
+    assert shown["app"]["msg"] == "(store-shop.pem is made outside of check mode)"
+    site.write("inventory/.secrets/store-shop.pem", "one\ntwo\n")
+    (site.folder / "inventory/.secrets/store-shop.pem").chmod(0o600)
+    (shown,) = site.run(show(expression), args=["--limit", "app"])
+    assert shown["app"]["msg"] == "one\ntwo"
+
+
+DASHBOARDS = "shop-sales:\n  title: '{{ 1 / 0 }}'\n"
+OFFERS = "lookup('prsnl.ports.offers', 'dashboards')"
+
+
+def test_roles_of_placed_services_offer(site: Site) -> None:
+    """Those of others don't, and templates stay text."""
+    site.write("roles/shop/offers/dashboards.yml", DASHBOARDS)
+    site.write("roles/store/offers/dashboards.yml", "store:\n  title: Store\n")
+    site.write("roles/unknown/offers/dashboards.yml", "unknown:\n  title: Unknown\n")
+    site.write("roles/store/offers/users.yml", "- store\n")
+    site.write("roles/shop/offers/users.yml", "- shop\n")
+    shown = site.run(
+        show(OFFERS),
+        show("lookup('prsnl.ports.offers', 'users')"),
+        show("lookup('prsnl.ports.offers', 'users', here=true)"),
+        show("lookup('prsnl.ports.offers', 'nothing')"),
+    )
+    app, other = (
+        {number: task[host]["msg"] for number, task in enumerate(shown)}
+        for host in ("app", "198.51.100.2")
+    )
+    # The collection's own.
+    assert app[0].pop("prsnl-ports")["title"].startswith("Ports")
+    assert app[0] == {"shop-sales": {"title": "{{ 1 / 0 }}"}, "store": {"title": "Store"}}
+    assert (app[1], app[2], app[3]) == (["shop", "store"], ["shop"], {})
+    assert (other[1], other[2]) == (["shop", "store"], ["store"])
+    inventory = {name: group for name, group in INVENTORY.items() if name != "back"}
+    site.write("inventory/hosts.yml", json.dumps(inventory))
+    (shown,) = site.run(show(OFFERS), args=["--limit", "app"])
+    assert sorted(shown["app"]["msg"]) == ["prsnl-ports", "shop-sales"]
+
+
+def test_faults_of_offers(site: Site) -> None:
+    """They name the file and the line."""
+    site.write("roles/shop/offers/titles.yml", "shop:\n  titel: Shop\n")
+    site.write("schema.json", json.dumps({"type": "array"}))
+    expression = "lookup('prsnl.ports.offers', 'titles', schema='schema.json')"
+    (shown,) = site.run(show(expression.replace("'schema", "'no")), args=["--limit", "app"])
+    assert "no.json: it can't be read: No such file or directory" in shown["app"]["msg"]
+    (shown,) = site.run(show(expression), args=["--limit", "app"])
+    assert (
+        "roles/shop/offers/titles.yml:1: (root): found a mapping, allowed is a list"
+        in shown["app"]["msg"]
+    )
+
+
+def test_names_of_a_certificate(site: Site) -> None:
+    """As a certificate has them, whichever way they were written."""
+    names = ["Shop.example", "198.51.100.1", "2001:DB8:0::1", "shop.example", "1.2.3", "::1"]
+    (shown,) = site.run(
+        show("names | prsnl.ports.subject_alt_names"),
+        args=["--limit", "app"],
+        play={"vars": {"names": names}},
+    )
+    assert shown["app"]["msg"] == [
+        "DNS:shop.example",
+        "IP:198.51.100.1",
+        "IP:2001:db8::1",
+        "DNS:1.2.3",
+        "IP:::1",
+    ]
