@@ -44,10 +44,10 @@ molecule: .venv/.test ## lab, check mode, converge, idempotence, verify, drills,
 	$(BIN)/molecule test --all
 
 lab-up: .venv/.site ## start the lab (builds its image and package mirror the first time)
-	$(PLAYBOOK) playbooks/lab_up.yml
+	$(PLAYBOOK) molecule/lab/up.yml
 
 lab-down: .venv/.site ## remove the lab's hosts, keep the caches
-	$(PLAYBOOK) playbooks/lab_down.yml
+	$(PLAYBOOK) molecule/lab/down.yml
 
 verify: .venv/.site ## compare the running hosts with the registry (INVENTORY=...)
 	$(PLAYBOOK) -i $(INVENTORY) playbooks/verify.yml
