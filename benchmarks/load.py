@@ -61,11 +61,11 @@ work=$(mktemp -d)
 trap 'kill $server; rm -rf "$work"' EXIT
 cd "$work"
 port=$(python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
-LD_LIBRARY_PATH=/usr/lib/dragonfly /usr/lib/dragonfly/dragonfly --port $port \\
+LD_LIBRARY_PATH=/usr/lib/dragonfly /usr/lib/dragonfly/dragonfly --port "$port" \\
   --bind 127.0.0.1 >/dev/null 2>&1 </dev/null &
 server=$!
-for _ in $(seq 50); do redis-cli -p $port ping >/dev/null 2>&1 || sleep 0.2; done
-{CACHE} -h 127.0.0.1 -p $port
+for _ in $(seq 50); do redis-cli -p "$port" ping >/dev/null 2>&1 || sleep 0.2; done
+{CACHE} -h 127.0.0.1 -p "$port"
 """
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import pathlib
 import sys
 import tempfile
+from typing import Any
 
 from shared.plays import play_seconds
 
@@ -27,7 +28,7 @@ PORTS = (
     "{{ services.values() | map(attribute='endpoints.http.port')"
     " | zip(services.values() | map(attribute='hosts')) | map('join', ' ') }}"
 )
-PLAYS = {
+PLAYS: dict[str, list[dict[str, Any]]] = {
     "ours": [
         {"prsnl.ports.registry_info": {"query": "length(services)"}, "register": "info"},
         {"ansible.builtin.assert": {"that": "info.result == expected | int"}},

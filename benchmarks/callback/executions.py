@@ -23,7 +23,7 @@ description:
 """
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(CallbackBase):  # type: ignore[misc]
     """Writes a line for each execution, because tasks run in processes of their own."""
 
     CALLBACK_VERSION = 2.0

@@ -6,6 +6,7 @@ rules. Each test leaves the hosts with the registry's rules.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import signal
@@ -173,7 +174,7 @@ def publishing(host: str, *ports: int) -> Iterator[str]:
     try:
         for port in ports:
             wait_until(
-                lambda port=port: connects(host, addresses(host)[4], port), 60, f"{port} answers"
+                functools.partial(connects, host, addresses(host)[4], port), 60, f"{port} answers"
             )
         yield name
     finally:
@@ -192,10 +193,12 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> floa
 def test_published_ports_udp_and_tables_of_others(tmp_path: Path) -> None:
     """Containers can't bypass the rules, and neither is anybody else's table touched."""
     published, unregistered, udp = 8123, 8124, 8125
-    for_ops = {"published": {"port": published}, "talk": {"port": udp, "protocol": "udp"}}
-    for endpoint in for_ops.values():
-        endpoint.update({"exposure": "internal", "consumers": ["prometheus"], "exception": "Test"})
-    copy = with_services(tmp_path / "ports.yml", **for_ops)
+    for_ops = {"exposure": "internal", "consumers": ["prometheus"], "exception": "Test"}
+    endpoints = {
+        "published": {"port": published, **for_ops},
+        "talk": {"port": udp, "protocol": "udp", **for_ops},
+    }
+    copy = with_services(tmp_path / "ports.yml", **endpoints)
     app = addresses("app")[4]
     mine = "type filter hook input priority 10; policy accept; tcp dport 1 counter drop"
     with (

@@ -17,7 +17,7 @@ FOLDERS = "lab_emulation_folders"
 VOLUMES = "lab_emulation_volumes"
 PROGRAMS = "lab_native_programs"
 PACKAGES = "lab_emulation_packages"
-NOTHING = {FOLDERS: [], VOLUMES: [], PROGRAMS: [], PACKAGES: []}
+NOTHING: dict[str, list[str]] = {FOLDERS: [], VOLUMES: [], PROGRAMS: [], PACKAGES: []}
 # Under these names hosts have what only makes them quicker.
 QUICK = {path.name for path in (LAB / "emulation" / "quick").iterdir()}
 
@@ -28,7 +28,8 @@ def decided(tmp_path: Path, machine: str, **settings: str) -> dict[str, Any]:
     uname.write_text(f"#!/bin/sh\necho {machine}\n", encoding="utf-8")
     uname.chmod(0o755)
     asked = {name: f"{{{{ {name} }}}}" for name in [*NOTHING, "lab_release_one", "lab_common"]}
-    command = [Path(sys.executable).with_name("ansible"), "localhost", "-i", "inventories/lab"]
+    ansible = str(Path(sys.executable).with_name("ansible"))
+    command = [ansible, "localhost", "-i", "inventories/lab"]
     command += ["--playbook-dir", "molecule/lab", "-m", "ansible.builtin.debug", "-a", "var=asked"]
     for variables in ("@molecule/lab/vars/main.yml", "@molecule/lab/vars/emulation.yml"):
         command += ["-e", variables]
@@ -82,9 +83,7 @@ def test_other_machines_use_all_of_it(tmp_path: Path) -> None:
 
 
 def test_plain_emulation_has_only_what_hosts_cannot_do_without(tmp_path: Path) -> None:
-    plain, quick = (
-        decided(tmp_path, "x86_64", LAB_EMULATION=kind) for kind in ("plain", "quick")
-    )
+    plain, quick = (decided(tmp_path, "x86_64", LAB_EMULATION=kind) for kind in ("plain", "quick"))
     assert plain[FOLDERS] == ["needed"]
     assert (plain[VOLUMES], plain[PROGRAMS]) == ([], ["nft"])
     # Neither finds what the other left behind.

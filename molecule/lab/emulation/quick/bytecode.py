@@ -12,16 +12,17 @@ import sys
 import zipimport
 
 FOLDER = f"/run/lab-bytecode-{sys.implementation.cache_tag}"
-compile_source = zipimport._compile_source
+# It has no public name.
+compile_source = zipimport._compile_source  # type: ignore[attr-defined]
 
 
-def compile_once(path, source):
+def compile_once(path: str, source: bytes) -> object:
     """The code of a module, from its path in the archive and its source."""
     kept = f"{FOLDER}/{_imp.source_hash(len(source), source).hex()}"
     try:
-        with open(kept, "rb") as file:
+        with open(kept, "rb") as found:
             # Not load(), which asks the file for every few bytes.
-            return marshal.loads(file.read())  # noqa: S302  the folder is root's
+            return marshal.loads(found.read())  # noqa: S302  the folder is root's
     except (OSError, EOFError, ValueError):
         code = compile_source(path, source)
     try:
@@ -34,4 +35,4 @@ def compile_once(path, source):
     return code
 
 
-zipimport._compile_source = compile_once
+zipimport._compile_source = compile_once  # type: ignore[attr-defined]

@@ -27,6 +27,7 @@ import threading
 import types
 import typing
 import zipfile
+from collections.abc import Sequence
 
 ADDRESS = "/run/lab-python.sock"
 # What Ansible's modules import of Python's own library, with all that these import in turn.
@@ -66,7 +67,7 @@ IMPORTED = [
 ]
 
 
-def serve():
+def serve() -> list[str]:
     """Answer requests. Returns in a copy, with the arguments of the program that it has to run."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(ADDRESS)
@@ -80,7 +81,7 @@ def serve():
     wakeup.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakeup.fileno())
-    clients = {}
+    clients: dict[int, socket.socket] = {}
     while True:
         ready, _, _ = select.select([server, ended], [], [])
         if server in ready:
@@ -105,7 +106,7 @@ def serve():
             tell_ended(clients)
 
 
-def receive(client):
+def receive(client: socket.socket) -> tuple[list[int], list[bytes]]:
     """The standard streams of a client, and the words that it sent."""
     data, streams, _, _ = socket.recv_fds(client, 1 << 16, 3)
     while len(data) < 4 or len(data) < 4 + struct.unpack_from("!I", data)[0]:
@@ -116,7 +117,7 @@ def receive(client):
     return streams, data[4:].split(b"\0")
 
 
-def tell_ended(clients):
+def tell_ended(clients: dict[int, socket.socket]) -> None:
     """Send clients, by the copies that run for them, the exit status of those that ended."""
     while clients:
         process, status = os.waitpid(-1, os.WNOHANG)
@@ -127,7 +128,9 @@ def tell_ended(clients):
             client.sendall(b"%d" % (code if code >= 0 else 128 - code))
 
 
-def take_over(streams, umask, groups, folder, count, *words):
+def take_over(
+    streams: Sequence[int], umask: bytes, groups: bytes, folder: bytes, count: bytes, *words: bytes
+) -> list[str]:
     """Become what the client is; returns the program's arguments."""
     os.setsid()
     # systemd waits for ever for the groups of who talks to it if qemu can't tell them: two or more.
@@ -139,18 +142,20 @@ def take_over(streams, umask, groups, folder, count, *words):
     os.chdir(folder)
     ctype = os.environb.get(b"LC_CTYPE")
     os.environb.clear()
-    os.environb.update(word.split(b"=", 1) for word in words[int(count) :])
+    for word in words[int(count) :]:
+        name, _, value = word.partition(b"=")
+        os.environb[name] = value
     # At its start, Python gave itself a locale with UTF-8, as it does where there is none.
     if ctype and not {b"LANG", b"LC_ALL", b"LC_CTYPE"} & os.environb.keys():
         os.environb[b"LC_CTYPE"] = ctype
     return [os.fsdecode(word) for word in words[: int(count)]]
 
 
-def prepare(arguments):
+def prepare(arguments: list[str]) -> tuple[types.CodeType, dict[str, object]]:
     """The code of a program from a file or standard input, and the variables of its module."""
     importlib.invalidate_caches()
     module = sys.modules["__main__"] = types.ModuleType("__main__")
-    module.__builtins__ = builtins
+    vars(module)["__builtins__"] = builtins
     if arguments:
         module.__file__ = arguments[0]
         sys.path[0] = os.path.dirname(os.path.realpath(arguments[0]))
@@ -163,7 +168,7 @@ def prepare(arguments):
     return compile(source, arguments[0] if arguments else "<stdin>", "exec"), vars(module)
 
 
-def rehearse():
+def rehearse() -> None:
     """Do what programs from Ansible do first, for the translations that copies then have."""
     names = ("dataclasses", "enum", "argparse", "decimal", "ipaddress", "pathlib", "typing")
     with tempfile.TemporaryDirectory() as folder:
@@ -183,7 +188,7 @@ def rehearse():
     subprocess.run(["/bin/true"], check=True)
 
 
-def run(code, variables):
+def run(code: types.CodeType, variables: dict[str, object]) -> typing.NoReturn:
     """Run a program, and end as Python does, except that nothing is tidied away in memory."""
     status = 0
     try:
@@ -195,7 +200,8 @@ def run(code, variables):
     except BaseException:
         sys.excepthook(*sys.exc_info())
         status = 1
-    threading._shutdown()
+    # What Python does at its end, which has no public name.
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -54,15 +54,15 @@ class Note(BaseModel):
     text: str
 
 
-def credential(name: str) -> dict[str, str]:
+def credential(name: str) -> str | None:
     """The password that systemd hands to this service, if it does."""
     path = pathlib.Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / name
-    return {"password": path.read_text(encoding="utf-8").strip()} if path.exists() else {}
+    return path.read_text(encoding="utf-8").strip() if path.exists() else None
 
 
 def database() -> psycopg2.extensions.connection:
     return psycopg2.connect(
-        os.environ["DATABASE_URL"], connect_timeout=5, **credential("database_password")
+        os.environ["DATABASE_URL"], connect_timeout=5, password=credential("database_password")
     )
 
 
@@ -71,7 +71,7 @@ def cache() -> redis.Redis:
         os.environ["REDIS_URL"],
         socket_timeout=5,
         decode_responses=True,
-        **credential("redis_password"),
+        password=credential("redis_password"),
     )
 
 
@@ -105,7 +105,7 @@ def write_note(note: Note) -> dict[str, t.Any]:
             "CREATE TABLE IF NOT EXISTS notes (id bigserial PRIMARY KEY, text text NOT NULL)"
         )
         cursor.execute("INSERT INTO notes (text) VALUES (%s) RETURNING id", (note.text,))
-        number = cursor.fetchone()[0]
+        (number,) = cursor.fetchone() or (None,)
     connection.close()
     cache().set(f"note:{number}", note.text, ex=3600)
     return {"handler": "notes", "id": number, "text": note.text}
@@ -132,7 +132,7 @@ def list_notes() -> dict[str, t.Any]:
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT to_regclass('notes') IS NOT NULL")
         rows = []
-        if cursor.fetchone()[0]:
+        if cursor.fetchone() == (True,):
             cursor.execute("SELECT id, text FROM notes ORDER BY id DESC LIMIT 100")
             rows = cursor.fetchall()
     connection.close()

@@ -145,14 +145,14 @@ def test_how_a_holder_is_stopped(
     way: Way,
 ) -> None:
     answer = subprocess.CompletedProcess([], 0, f"{main_pid}\n", "")
-    monkeypatch.setattr(free_port.subprocess, "run", lambda *_a, **_k: answer)
+    monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: answer)
     world = World().hold(80, *holders, container=container)
     assert free_port.choose_way(holding_of(world), NOBODY) == way
 
 
 def test_a_unit_that_ansible_runs_in_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = subprocess.CompletedProcess([], 0, "8\n", "")
-    monkeypatch.setattr(free_port.subprocess, "run", lambda *_a, **_k: answer)
+    monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: answer)
     holder = Holder(8, "node", None, "ada", "vite.service", NOW, CGROUPS)
     way = free_port.choose_way(holding_of(World().hold(80, holder)), Login(frozenset({8}), None))
     assert way.command == ()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import typing as t
 
@@ -71,7 +72,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         text = {"docker": DOCKER, "podman": PODMAN}[command[0]]
         return subprocess.CompletedProcess(command, 0, text, "")
 
-    monkeypatch.setattr(containers.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(containers, "DOCKER_SOCKET", "/nonexistent")
     monkeypatch.setattr(containers, "_as_user", lambda _uid: {})
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -150,7 +151,7 @@ def test_two_containers_on_one_port_are_told_apart_by_their_addresses(
         for number, name in enumerate(("one", "two"), 1)
     )
     answer = subprocess.CompletedProcess([], 0, lines, "")
-    monkeypatch.setattr(containers.subprocess, "run", lambda *_a, **_k: answer)
+    monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: answer)
     monkeypatch.setattr(containers, "_as_user", lambda _uid: {})
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     world = World()
@@ -217,7 +218,7 @@ def test_an_engine_that_does_not_answer_changes_nothing(
             raise fault
         return fault
 
-    monkeypatch.setattr(containers.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     snapshot = World().hold(80, holder("docker-proxy")).snapshot
     assert containers.attribute(snapshot) is snapshot
@@ -238,9 +239,9 @@ def test_root_asks_the_engine_of_the_user_who_runs_it(monkeypatch: pytest.Monkey
         seen.update(options)
         return subprocess.CompletedProcess([], 0, PODMAN, "")
 
-    user = containers.pwd.struct_passwd(("ada", "x", 1000, 1000, "", "/home/ada", "/bin/sh"))
-    monkeypatch.setattr(containers.subprocess, "run", run)
-    monkeypatch.setattr(containers.pwd, "getpwuid", lambda _uid: user)
+    user = pwd.struct_passwd(("ada", "x", 1000, 1000, "", "/home/ada", "/bin/sh"))
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: user)
     monkeypatch.setattr(os, "getgrouplist", lambda _name, gid: [gid])
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os.path, "isdir", lambda _path: True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import subprocess
 import sys
 import types
 import typing as t
@@ -130,7 +131,7 @@ def test_without_libproc_lsof_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(os, "geteuid", lambda: 501)
     monkeypatch.setattr(
-        darwin.subprocess, "run", lambda *_a, **_k: types.SimpleNamespace(stdout=LSOF, stderr="")
+        subprocess, "run", lambda *_a, **_k: types.SimpleNamespace(stdout=LSOF, stderr="")
     )
     snapshot = listeners.take_snapshot()
     assert snapshot.obstacle == BECOME
@@ -143,7 +144,7 @@ def test_without_libproc_lsof_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_silent_lsof_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = types.SimpleNamespace(stdout="", stderr="lsof: no rights\n")
-    monkeypatch.setattr(darwin.subprocess, "run", lambda *_a, **_k: answer)
+    monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: answer)
     with pytest.raises(OSError, match="lsof: lsof: no rights"):
         darwin.take_snapshot()
 
@@ -274,8 +275,8 @@ class Library:
 def test_libproc_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     library = Library()
     # A bound method takes no argtypes.
-    library.proc_pidinfo = lambda *arguments: Library._pidinfo(library, *arguments)  # type: ignore[method-assign]
-    monkeypatch.setattr(darwin.ctypes, "CDLL", lambda *_a, **_k: library)
+    library.proc_pidinfo = lambda *arguments: Library._pidinfo(library, *arguments)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_a, **_k: library)
     snapshot = darwin.take_snapshot()
     assert snapshot.sockets == (Socket("tcp", "0.0.0.0", 5000, False, 0, 0xABC),)
     assert [(h.pid, h.executable) for h in snapshot.holders[0xABC]] == [

@@ -48,6 +48,7 @@ def test_a_variable_that_sudo_took_away_is_found_in_a_process_above() -> None:
         [
             "sh",
             "-c",
+            "# shellcheck disable=SC2016  # for the inner shell\n"
             'env -u SSH_CONNECTION sh -c \'"$0" -c "$1"; :\' "$0" "$1"; :',
             sys.executable,
             script,

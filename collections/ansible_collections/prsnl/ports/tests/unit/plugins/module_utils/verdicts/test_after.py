@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 import pytest
@@ -289,9 +290,9 @@ class Host:
         self.restarts = False
         self.looks: list[float] = []
         self.asked: list[tuple[str, str, int]] = []
-        monkeypatch.setattr(port_verify.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(port_verify.time, "time", lambda: self.now)
-        monkeypatch.setattr(port_verify.time, "sleep", self._sleep)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "time", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self._sleep)
         monkeypatch.setattr(port_verify, "take_snapshot", self._snapshot)
         monkeypatch.setattr(port_verify, "run_probe", self._probe)
 

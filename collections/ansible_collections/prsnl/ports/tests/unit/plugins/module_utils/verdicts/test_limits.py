@@ -99,7 +99,7 @@ def test_privileged_ports_need_root_or_a_capability() -> None:
 
 def test_units_that_may_bind_privileged_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = subprocess.CompletedProcess([], 0, UNITS, "")
-    monkeypatch.setattr(limits.subprocess, "run", lambda *_a, **_k: answer)
+    monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: answer)
     units = {"nginx.service", "dns.service", "cups.service"}
     assert limits.units_with_capability(units) == units
 
@@ -108,7 +108,7 @@ def test_without_systemd_no_unit_may(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_arguments: t.Any, **_options: t.Any) -> t.NoReturn:
         raise FileNotFoundError("systemctl")
 
-    monkeypatch.setattr(limits.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     assert limits.units_with_capability({"nginx.service"}) == set()
 
 

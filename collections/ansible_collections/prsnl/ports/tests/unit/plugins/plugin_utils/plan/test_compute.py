@@ -186,9 +186,9 @@ ADDRESSES = ["127.0.0.1", "::1", "198.51.100.200", "0.0.0.0", "::", "2001:db8::2
 LOOPBACK_ONLY = [{"127.0.0.1"}, {"::1"}, {"127.0.0.1", "::1"}]
 
 
-def subsets(items: t.Sequence[str], **sizes: int) -> st.SearchStrategy[list[str]]:
+def subsets(items: t.Sequence[str], min_size: int = 0) -> st.SearchStrategy[list[str]]:
     """Some of the items, each once."""
-    return st.lists(st.sampled_from(items), unique=True, **sizes)
+    return st.lists(st.sampled_from(items), unique=True, min_size=min_size)
 
 
 def endpoints() -> st.SearchStrategy[dict[str, t.Any]]:
@@ -211,7 +211,7 @@ def endpoints() -> st.SearchStrategy[dict[str, t.Any]]:
 @st.composite
 def registries(draw: st.DrawFn) -> Registry:
     """Registries whose parts are valid, though their ports may conflict."""
-    services = {}
+    services: dict[str, dict[str, t.Any]] = {}
     for name in draw(subsets(SERVICES)):
         services[name] = {
             "hosts": draw(st.sampled_from([*GROUPS, "all"])),
