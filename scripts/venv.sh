@@ -1,15 +1,29 @@
 #!/usr/bin/env bash
-# Installs a requirements file into .venv/. Debian splits `venv` from python3, so the package is added where that is allowed.
+# Installs a requirements file into a virtual environment: with the newest ansible-core where Python is new enough for it.
+# usage: [PYTHON=/path/to/python] venv.sh REQUIREMENTS [FOLDER]
+# Debian splits `venv` from python3, so the package is added where that is allowed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python3}
+python=${PYTHON:-python3} requirements=$1 folder=${2:-.venv}
 
-if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    echo "error: $($python --version) found, Python 3.11 or later is needed. Set PYTHON=/path/to/python3.11." >&2
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || {
+    echo "error: '$python' is no Python that runs. Set PYTHON=/path/to/python3.11 or later." >&2
     exit 1
+}
+case $version in
+2.* | 3.? | 3.10)
+    echo "error: $("$python" --version) found, Python 3.11 or later is needed. Set PYTHON=/path/to/python3.11 or later." >&2
+    exit 1
+    ;;
+# ansible-core 2.20 and later need Python 3.12.
+3.11) lock=requirements-lock-oldest.txt ;;
+*) lock=requirements-lock.txt ;;
+esac
+stamp=$folder/.${requirements%.txt}-$version
+if [ -e "$stamp" ] && [ -z "$(find requirements*.txt -newer "$stamp")" ]; then
+    exit
 fi
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         apt-get update -q
         apt-get install -qy --no-install-recommends "python$version-venv"
@@ -18,9 +32,13 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         exit 1
     fi
 fi
-[ -x .venv/bin/python ] || "$python" -m venv .venv
-echo "Installing $1 into .venv/"
+# An environment of another Python is made anew.
+if [ "$("$folder/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" != "$version" ]; then
+    "$python" -m venv --clear "$folder"
+fi
+echo "Installing $requirements for Python $version into $folder/, as $lock says"
 # uv takes seconds where pip takes a minute. It doesn't know pip's settings, so pip does it where its own ones are needed.
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements-lock.txt uv
-.venv/bin/uv pip install --quiet --python .venv/bin/python -r "$1" -c requirements-lock.txt ||
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1" -c requirements-lock.txt
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check -c "$lock" uv
+"$folder/bin/uv" pip install --quiet --python "$folder/bin/python" -r "$requirements" -c "$lock" ||
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" -c "$lock"
+touch "$stamp"

@@ -48,7 +48,7 @@ def answered(action: Any, module_name: str | None = None, **_options: Any) -> di
     return {"changed": False, **ANSWERS.get(name, {})}
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(CallbackBase):  # type: ignore[misc]
     """Takes the place of execution when the run starts."""
 
     CALLBACK_VERSION = 2.0

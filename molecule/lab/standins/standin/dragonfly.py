@@ -513,7 +513,7 @@ def serve(flags: Flags) -> int:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
-        assert process.stdin  # for the type checker
+        assert process.stdin  # noqa: S101 - for the type checker
         process.stdin.write(engine_config(flags, path).encode())
         process.stdin.close()
         while process.poll() is None:

@@ -53,7 +53,9 @@ class SimulatedSystemd:
         # What is to happen on `start` and `restart`, one after the other.
         self.ends: list[str] = []
 
-    def run(self, command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+    def run(  # noqa: PLR0911 - one for each program
+        self, command: t.Sequence[str], stdin: str | None = None
+    ) -> tuple[int, str, str]:
         if command[0] == "make":
             if stdin == "wrong":
                 return 1, "", "no such password"

@@ -376,6 +376,7 @@ def test_sockets_alone_are_read_without_a_look_at_processes(
         assert [(sock.protocol, sock.address) for sock in found] == [("tcp", "127.0.0.1")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("ss"), reason="needs root for namespaces, and ss"
 )

@@ -281,6 +281,7 @@ def conflicts(known: Registry, topology: Topology, host: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 @hypothesis.given(registries(), topologies(), st.sampled_from(HOSTS))
 @hypothesis.settings(max_examples=500)
 def test_laws(known: Registry, topology: Topology, host: str) -> None:
@@ -387,6 +388,7 @@ def clash(known: Registry, a: Endpoint, b: Endpoint) -> bool:
     return together and any(meet(x, y) for x in default_listen(a) for y in default_listen(b))
 
 
+@pytest.mark.slow
 @hypothesis.given(registries())
 @hypothesis.settings(max_examples=300)
 def test_conflicts_are_found_without_looking_at_all_pairs(known: Registry) -> None:

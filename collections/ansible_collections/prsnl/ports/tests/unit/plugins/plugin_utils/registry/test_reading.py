@@ -163,6 +163,7 @@ def test_yaml(data: t.Any) -> None:
     check(yaml.safe_dump(data, allow_unicode=True).encode())
 
 
+@pytest.mark.slow
 @hypothesis.given(mutations())
 @hypothesis.settings(max_examples=300)
 def test_almost_registries(data: t.Any) -> None:
@@ -190,6 +191,7 @@ def test_slips_of_the_keyboard(edits: list[tuple[int, int, str]]) -> None:
     check(source)
 
 
+@pytest.mark.slow
 @hypothesis.given(mutations())
 @hypothesis.settings(max_examples=300)
 def test_our_way_through_the_schema_is_that_of_jsonschema(data: t.Any) -> None:
