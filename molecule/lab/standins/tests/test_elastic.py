@@ -148,7 +148,7 @@ def test_documents_survive_a_restart(config: Path) -> None:
     ],
 )
 def test_kibana_refuses(config: Path, line: str, message: str) -> None:
-    text = KIBANA.format(url="https://localhost:7420", token="t")  # noqa: S106
+    text = KIBANA.format(url="https://localhost:7420", token="t")
     (config / "kibana.yml").write_text(f"{text}{line}\n")
     with pytest.raises(strict.RefusedError, match=message):
         kibana.read_settings()
