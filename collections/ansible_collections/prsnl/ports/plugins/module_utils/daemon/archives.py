@@ -22,7 +22,11 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import DaemonError
-from ansible_collections.prsnl.ports.plugins.module_utils.host.files import read_file
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
+    read_file,
+    remove_staged,
+    write_text,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import DIRECTORY, digest
 
 LISTINGS = "installed"
@@ -95,6 +99,20 @@ def read_listing(path: str, directory: str = DIRECTORY) -> t.Optional[Listing]:
             }
             return Listing(path, data["checksum"], entries)
     return None
+
+
+def write_listing(listing: Listing, directory: str = DIRECTORY) -> None:
+    """Keep the listing of what is in its place now.
+
+    :raises OSError: it can't be written.
+    """
+    own = listing.entries.get("")
+    if own and stat.S_ISREG(own.mode):
+        # To be moved to its place has changed its time.
+        listing = list_tree(listing.path, listing.path, listing.checksum)
+    path = listing_path(listing.path, directory)
+    remove_staged(path)
+    write_text(path, listing.as_text(), 0o600)
 
 
 def hash_file(path: str) -> str:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.archives import (
     Listing,
     listing_path,
+    write_listing,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import (
     DaemonError,
@@ -406,8 +407,7 @@ class Daemon:
         """Move to its place what was downloaded."""
         for place in self._placements:
             self._undo.exchange(place.staged, place.listing.path)
-            path = listing_path(place.listing.path, self._setting.directory)
-            write_text(path, place.listing.as_text(), 0o600)
+            write_listing(place.listing, self._setting.directory)
 
     def _write(self, file: DaemonFile) -> None:
         if file.wanted is None:

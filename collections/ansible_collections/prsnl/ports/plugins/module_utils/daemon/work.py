@@ -10,7 +10,12 @@ import os
 import typing as t
 from dataclasses import asdict, dataclass
 
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon.archives import listing_path
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.archives import (
+    list_tree,
+    listing_path,
+    read_listing,
+    write_listing,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import (
     DaemonError,
     DaemonFile,
@@ -35,7 +40,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon.installers impo
     look,
     read_parts,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.host.files import Content, write_text
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import Content
 from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import manifest_path
 from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
 from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import ANYTHING, Undo
@@ -160,10 +165,19 @@ def perform(
     elif params["unit"]:
         request = read_request(params, tools, versions, is_fresh=False, is_check=False)
         result = _apply(Daemon(request, tools.run, tools.manager, tools.setting))
+    if not missing:
+        _list_files(parts, tools.setting.directory)
     if recovered:
         result["recovered"] = [*recovered, *result.get("recovered", [])]
         result["changed"] = True
     return result
+
+
+def _list_files(parts: Parts, directory: str) -> None:
+    """List files that were there before listings were, so that their content isn't read again."""
+    for download in parts.downloads:
+        if download.kind == "file" and read_listing(download.path, directory) is None:
+            write_listing(list_tree(download.path, download.path, download.checksum), directory)
 
 
 def _recover(params: t.Mapping[str, t.Any], tools: Tools) -> list[str]:
@@ -299,5 +313,5 @@ def _place(placements: t.Sequence[Placement], tools: Tools) -> None:
         path = listing_path(place.listing.path, setting.directory)
         undo.keep((path, ANYTHING))
         undo.exchange(place.staged, place.listing.path)
-        write_text(path, place.listing.as_text(), 0o600)
+        write_listing(place.listing, setting.directory)
     undo.confirm()

@@ -10,6 +10,7 @@ for it, as on a real host. The process has what was on the disk when it started 
 from __future__ import annotations
 
 import grp
+import hashlib
 import json
 import os
 import pwd
@@ -37,7 +38,8 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import chang
 
 UNIT = "shop.service"
 ADA = Changer("laptop", "ada", "Run the shop")
-SHA = {version: f"sha256:{version * 64}" for version in "12"}
+# What is downloaded has its version as content.
+SHA = {version: f"sha256:{hashlib.sha256(version.encode()).hexdigest()}" for version in "12"}
 Params = dict[str, t.Any]
 
 
@@ -199,7 +201,9 @@ class SimulatedHost:
             path.write_text("\n".join(installers.source_lines(source())), encoding="utf-8")
         elif kind == "get_url":
             target = self._path(arguments["dest"])
-            target.write_text(arguments["checksum"][-1], encoding="utf-8")
+            (version,) = (version for version in SHA if SHA[version] == arguments["checksum"])
+            target.write_text(version, encoding="utf-8")
+            target.chmod(int(arguments["mode"], 8))
         elif kind == "unarchive":
             place = Path(arguments["dest"])
             version = self._path(arguments["src"]).read_text(encoding="utf-8")
@@ -282,7 +286,7 @@ def source() -> dict[str, t.Any]:
         "suite": "stable",
         "components": ["main"],
         "key_url": "https://example.com/key.asc",
-        "key_checksum": "sha256:" + "0" * 64,
+        "key_checksum": SHA["1"],
     }
 
 
