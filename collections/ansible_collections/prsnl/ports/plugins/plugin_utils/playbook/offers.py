@@ -100,7 +100,7 @@ def _read(file: pathlib.Path, schema: Schema | None) -> Offer:
     if data is None and [fault.message for fault in faults] == [yaml_source.EMPTY]:
         faults = []
     elif not faults and schema is not None:
-        faults = schema.faults(data)
+        faults = list(schema.faults(data))
     if faults:
         raise OfferError(report(name, faults, lines))
     if not isinstance(data, (dict, list)) or not data:

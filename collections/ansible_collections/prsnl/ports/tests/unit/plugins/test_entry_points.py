@@ -405,11 +405,11 @@ def test_a_daemon_that_takes_one_address(site: Site) -> None:
         " there, which is all of them"
     ) in shown[0]["app"]["msg"]
     assert shown[0]["198.51.100.2"]["msg"] is None
-    (shown,) = site.run(
+    (unasked,) = site.run(
         show("lookup('prsnl.ports.endpoint', 'shop.http').bind"), args=["--limit", "app"]
     )
-    assert shown["app"]["msg"]["address"] is None
-    assert shown["app"]["msg"]["sockets"] == ["198.51.100.1:20001", "198.51.100.7:20001"]
+    assert unasked["app"]["msg"]["address"] is None
+    assert unasked["app"]["msg"]["sockets"] == ["198.51.100.1:20001", "198.51.100.7:20001"]
 
 
 SECRET = "lookup('prsnl.ports.secret', 'store-shop')"
@@ -440,12 +440,12 @@ def test_the_folder_of_secrets(site: Site) -> None:
     folder = f"{site.folder}/inventory/.secrets"
     expected = [folder, folder, f"{site.folder}/sub/folder"]
     assert [task["app"]["msg"] for task in shown] == [f"{place}/a b.key" for place in expected]
-    (shown,) = site.run(
+    (own,) = site.run(
         show(path.format("")),
         args=["--limit", "app"],
         play={"vars": {"base": str(site.folder), "secrets_dir": "{{ base }}/own"}},
     )
-    assert shown["app"]["msg"] == f"{site.folder}/own/a b.key"
+    assert own["app"]["msg"] == f"{site.folder}/own/a b.key"
     assert not (site.folder / "own").exists()
 
 
@@ -562,8 +562,8 @@ def test_roles_of_placed_services_offer(site: Site) -> None:
     assert (other[1], other[2]) == (["shop", "store"], ["store"])
     inventory = {name: group for name, group in INVENTORY.items() if name != "back"}
     site.write("inventory/hosts.yml", json.dumps(inventory))
-    (shown,) = site.run(show(OFFERS), args=["--limit", "app"])
-    assert sorted(shown["app"]["msg"]) == ["prsnl-ports", "shop-sales"]
+    (fewer,) = site.run(show(OFFERS), args=["--limit", "app"])
+    assert sorted(fewer["app"]["msg"]) == ["prsnl-ports", "shop-sales"]
 
 
 def test_faults_of_offers(site: Site) -> None:

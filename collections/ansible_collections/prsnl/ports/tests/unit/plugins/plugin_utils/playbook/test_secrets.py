@@ -14,12 +14,14 @@ import resource
 import stat
 import string
 import tempfile
+from collections.abc import Callable
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import secrets
 
 ALPHABET = secrets.alphabet(["ascii_letters", "digits"])
 FORKS = 20
+Maker = Callable[[pathlib.Path], str]
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def race_without_links(path: pathlib.Path) -> str:
 
 @pytest.mark.parametrize("maker", [race, race_without_links])
 def test_all_forks_get_the_same(
-    path: pathlib.Path, maker: object, monkeypatch: pytest.MonkeyPatch
+    path: pathlib.Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a new one, on file systems with and without hard links."""
     # Everybody finds it missing, and waits for the others before writing it.
@@ -103,7 +105,7 @@ def test_all_forks_get_the_same(
     with concurrent.futures.ProcessPoolExecutor(
         FORKS, mp_context=multiprocessing.get_context("fork")
     ) as pool:
-        made = set(pool.map(maker, [path] * FORKS))  # type: ignore[arg-type]
+        made = set(pool.map(maker, [path] * FORKS))
     assert made == {secrets.read(path)}
     assert names(path.parent) == ["postgresql-shop.password"]
 
