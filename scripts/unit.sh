@@ -3,7 +3,7 @@
 # that take long and have nothing to do with either.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-paths=(tests collections/ansible_collections/prsnl/ports/tests/unit molecule/lab/tests molecule/lab/standins/tests)
+paths=(tests collections/ansible_collections/prsnl/ports/tests/unit roles/*/tests/unit molecule/lab/tests molecule/lab/standins/tests)
 
 run() { # FOLDER OPTION...
     "$1/bin/python" -c 'import sys, ansible.release as core; print("ansible-core", core.__version__, "on Python", *sys.version.split()[:1])'
