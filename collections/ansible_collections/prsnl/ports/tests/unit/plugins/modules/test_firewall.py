@@ -1,0 +1,184 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module as Ansible calls it, by state and check mode, on a kernel that is a file."""
+
+from __future__ import annotations
+
+import functools
+import json
+import types
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall import nftables
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import Changer, HostLock
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login, Session
+from ansible_collections.prsnl.ports.plugins.modules import firewall
+
+LOCK = {"controller": "laptop", "user": "ada", "task": "Open the shop", "pid": 4711, "place": "x"}
+PLAN = {"host": "a", "environment": "production", "endpoints": []}
+SESSION = Session("192.0.2.7", 50022, 22)
+
+
+class Kernel:
+    """nft and systemctl over files below a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.table = root / "table"
+        self.timers = 0
+
+    def run(self, command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
+        program, *arguments = command
+        if program.endswith("nft"):
+            if "list" in arguments and "chains" in arguments:
+                return 0, '{"nftables": []}', ""
+            if "list" in arguments:
+                found = self.table.exists()
+                return (
+                    (0, self.table.read_text(), "")
+                    if found
+                    else (1, "", "No such file or directory")
+                )
+            if "-c" not in arguments:
+                text = Path(arguments[1]).read_text() if arguments[1] != "-" else stdin or ""
+                if "chain" in text:
+                    self.table.write_text(f"listed: {text.removeprefix('listed: ')}")
+                else:
+                    self.table.unlink(missing_ok=True)
+        if program == "/bin/sh":
+            return self.run(arguments[-1].split())
+        if program == "systemd-run":
+            self.timers += 1
+        if "enable" in arguments or "disable" in arguments:
+            link = (
+                self.root / "etc/systemd/system/sysinit.target.wants" / f"{nftables.UNIT}.service"
+            )
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            if "enable" in arguments:
+                link.symlink_to(f"../{nftables.UNIT}.service")
+        return 0, "", ""
+
+
+class Call(t.NamedTuple):
+    """Calls the module."""
+
+    kernel: Kernel
+    login: types.SimpleNamespace
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
+        internal = {"_ansible_check_mode": check, "_ansible_diff": True}
+        given = {"plan": PLAN, "lock": LOCK, "connection": "ssh", **arguments, **internal}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            firewall.main()
+        result: dict[str, t.Any] = json.loads(self.capsys.readouterr().out)
+        return result
+
+    def open(self, **arguments: t.Any) -> dict[str, t.Any]:
+        """Both steps, as the action does them."""
+        result = self(**arguments)
+        pending = result.get("pending")
+        if pending:
+            self.login.session = Session("192.0.2.7", 50023, 22)
+            confirmed = self(confirm=pending, lock={**LOCK, "token": pending["token"]})
+            assert not confirmed.get("failed"), confirmed
+            self.login.session = SESSION
+        return result
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    kernel = Kernel(tmp_path)
+    login = types.SimpleNamespace(session=SESSION)
+    monkeypatch.setattr(firewall, "read_login", lambda: Login(frozenset(), login.session))
+    monkeypatch.setattr(firewall, "module_runner", lambda _module: kernel.run)
+    monkeypatch.setattr(firewall.platform, "system", lambda: "Linux")
+    filter_of = functools.partial(nftables.Nftables, root=str(tmp_path))
+    monkeypatch.setattr(nftables, "find_nft", lambda: "/usr/sbin/nft")
+    monkeypatch.setattr(nftables, "has_systemd", lambda: True)
+    monkeypatch.setattr(nftables, "Nftables", filter_of)
+    monkeypatch.setattr(nftables, "RECORD", str(tmp_path / "record"))
+    folders = [str(tmp_path / "run" / "undo"), str(tmp_path / "lib" / "undo")]
+    monkeypatch.setattr(firewall, "VOLATILE", folders[0])
+    monkeypatch.setattr(firewall, "DURABLE", folders[1])
+    changing = functools.partial(
+        firewall.changing, path=str(tmp_path / "run" / "lock"), folders=folders
+    )
+    monkeypatch.setattr(firewall, "changing", changing)
+    return Call(kernel, login, capsys)
+
+
+def everything(kernel: Kernel) -> dict[str, str]:
+    return {
+        str(path.relative_to(kernel.root)): path.read_text() if path.is_file() else ""
+        for path in kernel.root.rglob("*")
+        if "run" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_check_mode_says_what_would_be_done_and_does_nothing(call: Call, state: str) -> None:
+    if state == "absent":
+        call.open()
+    before = everything(call.kernel)
+    told = call(check=True, state=state)
+    assert everything(call.kernel) == before
+    done = call.open(state=state)
+    assert told["changed"] is done["changed"] is True
+    assert told["diff"] == done["diff"]
+    assert told["rules"] == done["rules"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_second_run_changes_nothing(call: Call, state: str, check: bool) -> None:
+    call.open(state=state)
+    before = everything(call.kernel)
+    again = call(check=check, state=state)
+    assert (again["changed"], "pending" in again) == (False, False)
+    assert everything(call.kernel) == before
+
+
+def test_states(call: Call) -> None:
+    call.open()
+    assert "chain input" in call.kernel.table.read_text()
+    assert call.kernel.timers == 1
+    call.open(state="absent")
+    assert not call.kernel.table.exists()
+    assert not (call.kernel.root / "record").exists()
+
+
+def test_nobody_else_changes_the_host_until_the_confirmation(call: Call) -> None:
+    pending = call()["pending"]
+    refused = call()
+    assert "by ada@laptop (pid 4711 there), task 'Open the shop'" in refused["msg"]
+    assert refused["locked_by"]["token"] == pending["token"]
+    same = call(confirm=pending, lock={**LOCK, "token": pending["token"]})
+    assert "can't confirm them" in same["msg"], "the same connection proves nothing"
+
+
+def test_an_unconfirmed_change_of_a_dead_run_is_taken_back_and_told(call: Call) -> None:
+    call.open()
+    rules = call.kernel.table.read_text()
+    pending = call(refuse="drop")["pending"]
+    assert call.kernel.table.read_text() != rules
+    result = call(lock={**LOCK, "instead_of": pending["token"]})
+    (told,) = result["recovered"]
+    assert told.startswith("the firewall's rules: what ada@laptop")
+    assert result["changed"]
+    assert call.kernel.table.read_text() == rules
+    assert not call()["changed"]
+
+
+def test_a_second_controller_is_refused_by_the_name_of_the_first(call: Call) -> None:
+    lock = HostLock(Changer("server", "bob", "Move"), str(call.kernel.root / "run" / "lock"))
+    lock.take()
+    assert "bob@server" in call()["msg"]
+    assert call(check=True)["changed"]
