@@ -376,6 +376,9 @@ def test_where_daemons_listen_without_ipv4(project: Project) -> None:
 
 def test_where_daemons_listen_by_the_registry(project: Project) -> None:
     """A daemon that takes several addresses gets them; for another one, several are refused."""
+    inventory = json.loads(json.dumps(INVENTORY))
+    inventory["proxy"] = inventory["metrics"]
+    project.write("inventory/hosts.yml", json.dumps(inventory))
     several = f"        addresses: [{EDGE}, {OPS}]\n"
     for port in (9100, 9090):
         project.change(
@@ -389,6 +392,8 @@ def test_where_daemons_listen_by_the_registry(project: Project) -> None:
     assert not (project.folder / "recorded/ops/prometheus.service.json").exists()
     node_exporter = project.file("edge", "prometheus-node-exporter.service", "node-exporter")
     assert f"--web.listen-address={EDGE}:9100 --web.listen-address={OPS}:9100" in node_exporter
+    # nginx is on another host, and uvicorn opens a socket for each family where no host is given.
+    assert "--host '' --port 8000" in project.file("edge", "prsnl-backend.service", ".service")
 
 
 def test_a_fault_of_one_host_ends_only_its_run(project: Project) -> None:

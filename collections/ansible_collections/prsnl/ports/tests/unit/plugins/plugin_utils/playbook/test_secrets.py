@@ -14,6 +14,7 @@ import resource
 import stat
 import string
 import tempfile
+import time
 from collections.abc import Callable
 
 import pytest
@@ -84,7 +85,13 @@ def race_without_links(path: pathlib.Path) -> str:
     def link(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
+    def slowly(*arguments: str) -> None:
+        time.sleep(0.1)
+        rename(*arguments)
+
     os.link = link  # type: ignore[assignment]
+    # So that everybody would be there before the first one is done.
+    rename, os.rename = os.rename, slowly  # type: ignore[assignment]
     return secrets.make(path, 32, ALPHABET)
 
 
