@@ -48,7 +48,7 @@ sys.stdin.read()
 COLLECT = {
     "ours": """
 import time
-from ansible_collections.prsnl.ports.plugins.module_utils.listeners import read_sockets
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import read_sockets
 start = time.perf_counter()
 found = read_sockets()
 print(time.perf_counter() - start, len(found))
