@@ -49,6 +49,19 @@ COARSE = 0.02
 Properties = t.Mapping[str, str]
 
 
+def service_section(options: t.Mapping[str, t.Any], header: str) -> bytes:
+    """Return a file with options of a unit's ``[Service]`` section.
+
+    A list becomes words with blanks between them, and a boolean ``true`` or ``false``.
+    """
+    lines = [header, "[Service]"]
+    for name, value in sorted(options.items()):
+        words = value if isinstance(value, (list, tuple)) else [value]
+        texts = [str(word).lower() if isinstance(word, bool) else str(word) for word in words]
+        lines.append(f"{name}={' '.join(texts)}")
+    return ("\n".join(lines) + "\n").encode()
+
+
 class Systemd:
     """The units of this host.
 
@@ -98,13 +111,7 @@ class Systemd:
         path = f"{self._root}{UNITS}/{unit}.d/hardening.conf"
         if not options:
             return DaemonFile(path, None)
-        lines = [header, "[Service]"]
-        for name, value in sorted(options.items()):
-            words = value if isinstance(value, (list, tuple)) else [value]
-            texts = [str(word).lower() if isinstance(word, bool) else str(word) for word in words]
-            lines.append(f"{name}={' '.join(texts)}")
-        data = ("\n".join(lines) + "\n").encode()
-        return DaemonFile(path, Content(data, 0o644, 0, 0))
+        return DaemonFile(path, Content(service_section(options, header), 0o644, 0, 0))
 
     def read_definitions(self) -> None:
         """All of them at once."""
