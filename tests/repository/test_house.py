@@ -21,17 +21,7 @@ OF_A_MACHINE = re.compile(r"(?<![\w/])/(?:work|root|home/\w+|Users/\w+)/\S+")
 BEFORE = {"be4216a", "2fc143e", "6bcfb09"}
 
 
-# Their entry points change with their undo, which brings its tests; then this goes.
-AWAITED = pytest.mark.xfail(reason="has no test of its entry point yet", strict=False)
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        pytest.param(name, marks=AWAITED if name in ("daemon", "firewall") else [])
-        for name in MODULES
-    ],
-)
+@pytest.mark.parametrize("module", MODULES)
 def test_a_module_has_a_test_of_its_entry_point(module: str) -> None:
     test = COLLECTION / "tests" / "unit" / "plugins" / "modules" / f"test_{module}.py"
     assert test.exists()

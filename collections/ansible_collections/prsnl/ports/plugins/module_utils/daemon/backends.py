@@ -172,7 +172,7 @@ class Installer(t.Protocol):
     """Installs packages. `installers.Apt` is one.
 
     It decides, and Ansible's own modules write. With Homebrew, a package is a formula, a source a
-    tap, the module community.general.homebrew, which the owner of the prefix has to run.
+    tap, the module that of community.general, which the owner of the prefix has to run.
     """
 
     # Of the environment in which the modules are executed.
