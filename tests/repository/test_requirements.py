@@ -45,10 +45,14 @@ INSTALLED_AS = {
 # This repository's own, and Debian's on the lab's hosts.
 NOT_INSTALLED = {
     "ansible_collections",
+    "cuts",
     "lab",
     "network",
+    "postgresql_cluster",
     "psycopg2",
     "shared",
+    "simulated_host",
+    "simulation",
     "standin",
     "worlds",
 }
