@@ -20,7 +20,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import describe
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon.systemd import service_section
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.systemd import drop_in
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
     Content,
     is_safe,
@@ -179,7 +179,7 @@ class Cluster:
         options = {**request.options, "ReadWritePaths": places}
         root = os.getegid()
         wanted = [
-            (layout.drop_in, service_section(options, HEADER), 0o644, root),
+            (layout.drop_in, drop_in(layout.unit, options, HEADER).wanted.data, 0o644, root),
             (layout.settings, settings.encode(), 0o644, root),
             (
                 layout.hba,

@@ -138,7 +138,7 @@ class Installation:
         installer = Apt(_no_program)
         modules = StockModules(self._action, self._variables, installer.environment)
         for step in stock_steps(parts, missing, found["staged"], installer):
-            done = modules.execute(step)
+            done = modules.execute(step.module, step.arguments, step.preferences, step.retry)
             if done.get("failed"):
                 self._module.execute(MODULE, {**arguments, "step": "abandon"})
                 purpose = f"what {unit} needs" if unit else listed(names, "and")

@@ -10,6 +10,7 @@ import os
 import re
 import time
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import (
     DaemonError,
@@ -47,19 +48,6 @@ JOURNAL_LINES = 20
 # Seconds; the kernel's clock of files is that coarse.
 COARSE = 0.02
 Properties = t.Mapping[str, str]
-
-
-def service_section(options: t.Mapping[str, t.Any], header: str) -> bytes:
-    """Return a file with options of a unit's ``[Service]`` section.
-
-    A list becomes words with blanks between them, and a boolean ``true`` or ``false``.
-    """
-    lines = [header, "[Service]"]
-    for name, value in sorted(options.items()):
-        words = value if isinstance(value, (list, tuple)) else [value]
-        texts = [str(word).lower() if isinstance(word, bool) else str(word) for word in words]
-        lines.append(f"{name}={' '.join(texts)}")
-    return ("\n".join(lines) + "\n").encode()
 
 
 class Systemd:
@@ -108,10 +96,8 @@ class Systemd:
         self, unit: str, options: t.Mapping[str, t.Any], header: str
     ) -> t.Optional[DaemonFile]:
         """A drop-in for the unit's ``[Service]`` section."""
-        path = f"{self._root}{UNITS}/{unit}.d/hardening.conf"
-        if not options:
-            return DaemonFile(path, None)
-        return DaemonFile(path, Content(service_section(options, header), 0o644, 0, 0))
+        file = drop_in(unit, options, header, self._root)
+        return file if options else replace(file, wanted=None)
 
     def read_definitions(self) -> None:
         """All of them at once."""
@@ -178,6 +164,20 @@ class Systemd:
         code, output, errors = self._run(["systemctl", *arguments])
         if code != 0:
             raise DaemonError(f"systemctl {arguments[0]}: {errors.strip() or output.strip()}")
+
+
+def drop_in(unit: str, options: t.Mapping[str, t.Any], header: str, root: str = "") -> DaemonFile:
+    """Return the file that adds options to a unit's ``[Service]`` section.
+
+    A list becomes words with blanks between them, and a boolean ``true`` or ``false``.
+    """
+    lines = [header, "[Service]"]
+    for name, value in sorted(options.items()):
+        words = value if isinstance(value, (list, tuple)) else [value]
+        texts = [str(word).lower() if isinstance(word, bool) else str(word) for word in words]
+        lines.append(f"{name}={' '.join(texts)}")
+    content = Content(("\n".join(lines) + "\n").encode(), 0o644, 0, 0)
+    return DaemonFile(f"{root}{UNITS}/{unit}.d/hardening.conf", content)
 
 
 def unit_of(path: str) -> t.Optional[str]:

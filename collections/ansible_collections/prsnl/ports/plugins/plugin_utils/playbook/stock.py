@@ -9,7 +9,6 @@ import contextlib
 import typing as t
 
 from ansible.executor.module_common import _apply_action_arg_defaults
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import StockStep
 
 # What a result tells people besides its message.
 TOLD: t.Final = ("warnings", "deprecations")
@@ -30,24 +29,35 @@ class StockModules:
         self.told: dict[str, list[t.Any]] = {name: [] for name in TOLD}
         self.changed = False
 
-    def execute(self, step: StockStep) -> dict[str, t.Any]:
-        """The result of the module, or of its second try."""
-        result = self._execute(step, {})
-        if result.get("failed") and step.retry:
-            result = self._execute(step, step.retry)
+    def execute(
+        self,
+        module: str,
+        arguments: t.Mapping[str, t.Any],
+        preferences: t.Mapping[str, t.Any],
+        retry: t.Mapping[str, t.Any],
+    ) -> dict[str, t.Any]:
+        """The result of the module, or of its second try.
+
+        `preferences` give way to the user's ``module_defaults``, `arguments` don't. `retry` has
+        arguments of a second try, if there is to be one.
+        """
+        result = self._execute(module, arguments, preferences)
+        if result.get("failed") and retry:
+            result = self._execute(module, {**arguments, **retry}, preferences)
         self.changed = self.changed or bool(result.get("changed"))
         for name in TOLD:
             self.told[name] += result.get(name) or []
         return result
 
-    def _execute(self, step: StockStep, more: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def _execute(
+        self, module: str, given: t.Mapping[str, t.Any], preferences: t.Mapping[str, t.Any]
+    ) -> dict[str, t.Any]:
         action = self._action
-        given = {**step.arguments, **more}
-        arguments = _apply_action_arg_defaults(step.module, action._task, given, action._templar)
+        arguments = _apply_action_arg_defaults(module, action._task, dict(given), action._templar)
         with self._in_environment():
             result: dict[str, t.Any] = action._execute_module(
-                module_name=step.module,
-                module_args={**step.preferences, **arguments},
+                module_name=module,
+                module_args={**preferences, **arguments},
                 task_vars=self._variables,
             )
         return result

@@ -18,7 +18,6 @@ from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 from ansible_collections.prsnl.ports.plugins.action import daemon as daemon_action
 from ansible_collections.prsnl.ports.plugins.action.daemon import ActionModule
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import StockStep
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.installers import INSTALLS
 from ansible_collections.prsnl.ports.plugins.modules import daemon as daemon_module
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import locking, stock
@@ -227,7 +226,7 @@ def test_module_defaults_of_the_user_hold_except_for_what_the_task_says() -> Non
     action = mock.Mock(_task=task, _templar=Templar(loader=DataLoader()))
     action._execute_module.return_value = {"changed": False}
     modules = stock.StockModules(action, {}, {})
-    modules.execute(StockStep(APT, {"name": ["shop"]}, {"install_recommends": False}))
+    modules.execute(APT, {"name": ["shop"]}, {"install_recommends": False}, {})
     assert action._execute_module.call_args.kwargs["module_args"] == {
         "name": ["shop"],
         "lock_timeout": 7,
