@@ -179,7 +179,7 @@ class Cluster:
         options = {**request.options, "ReadWritePaths": places}
         root = os.getegid()
         wanted = [
-            (layout.drop_in, drop_in(layout.unit, options, HEADER).wanted.data, 0o644, root),
+            (layout.drop_in, drop_in(options, HEADER), 0o644, root),
             (layout.settings, settings.encode(), 0o644, root),
             (
                 layout.hba,

@@ -190,7 +190,12 @@ class Host:
 
     def _save(self, **changes: t.Any) -> None:
         known = self.state if self._state_file.exists() else {}
-        defaults = {"active": "inactive", "running": None, "pending": [], "loaded": 0.0}
+        defaults: dict[str, t.Any] = {
+            "active": "inactive",
+            "running": None,
+            "pending": [],
+            "loaded": 0.0,
+        }
         self._state_file.write_text(json.dumps({**defaults, **known, **changes}))
 
     @property
@@ -342,8 +347,8 @@ class Host:
                 for path in sorted(pathlib.Path(self.layout.configuration).glob("conf.d/[!.]*")):
                     found += self._lines(str(path))
             elif line.startswith("include_if_exists"):
-                path = line.split("'")[1]
-                found += self._lines(path) if os.path.exists(path) else []
+                included = line.split("'")[1]
+                found += self._lines(included) if os.path.exists(included) else []
             else:
                 for name in assignments(line):
                     found.append((file, number, name, value_of(line, name) or ""))

@@ -69,7 +69,7 @@ def attempt(host: Host, **changes: t.Any) -> str:
     for is_check in (True, False):
         try:
             cluster = host.cluster(**changes)
-            (cluster.preview if is_check else lambda: host.apply(**changes))()  # type: ignore[operator]
+            (cluster.preview if is_check else lambda: host.apply(**changes))()
             told += [str(cluster.diff()), str(cluster.actions), str(cluster.remarks)]
         except (ClusterError, OSError) as error:
             told.append(str(error))

@@ -446,7 +446,8 @@ def test_recovering_from_a_crash_takes_as_long_as_it_takes(
             converged.start = ""
             pid = f"{converged.layout.data}/postmaster.pid"
             converged.write(pid, converged.text(pid).replace("starting", "ready   "))
-        return converged.sockets()
+        found: list[t.Any] = converged.sockets()
+        return found
 
     monkeypatch.setattr("postgresql_cluster.service.read_sockets", sockets)
     assert converged.apply().actions == ["start"]

@@ -115,7 +115,7 @@ def test_another_answer_is_told(answer: str) -> None:
 
 
 def test_a_server_that_starts_is_not_asked() -> None:
-    def run(*_words: object) -> tuple[int, str, str]:
+    def run(command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
         raise AssertionError
 
     postmaster = Postmaster(1, 5433, "", "starting", 0)
@@ -138,6 +138,6 @@ def test_an_answer_is_read() -> None:
         }
     )
     found = parse_server(text)
-    assert (found.loaded, found.pending) == (1795655791.25, {"port"})
+    assert (found.loaded, set(found.pending)) == (1795655791.25, {"port"})
     assert found.reads("/a")
     assert not found.reads("/b")

@@ -10,7 +10,6 @@ import os
 import re
 import time
 import typing as t
-from dataclasses import replace
 
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import (
     DaemonError,
@@ -96,8 +95,8 @@ class Systemd:
         self, unit: str, options: t.Mapping[str, t.Any], header: str
     ) -> t.Optional[DaemonFile]:
         """A drop-in for the unit's ``[Service]`` section."""
-        file = drop_in(unit, options, header, self._root)
-        return file if options else replace(file, wanted=None)
+        content = Content(drop_in(options, header), 0o644, 0, 0) if options else None
+        return DaemonFile(f"{self._root}{UNITS}/{unit}.d/hardening.conf", content)
 
     def read_definitions(self) -> None:
         """All of them at once."""
@@ -166,7 +165,7 @@ class Systemd:
             raise DaemonError(f"systemctl {arguments[0]}: {errors.strip() or output.strip()}")
 
 
-def drop_in(unit: str, options: t.Mapping[str, t.Any], header: str, root: str = "") -> DaemonFile:
+def drop_in(options: t.Mapping[str, t.Any], header: str) -> bytes:
     """Return the file that adds options to a unit's ``[Service]`` section.
 
     A list becomes words with blanks between them, and a boolean ``true`` or ``false``.
@@ -176,8 +175,7 @@ def drop_in(unit: str, options: t.Mapping[str, t.Any], header: str, root: str = 
         words = value if isinstance(value, (list, tuple)) else [value]
         texts = [str(word).lower() if isinstance(word, bool) else str(word) for word in words]
         lines.append(f"{name}={' '.join(texts)}")
-    content = Content(("\n".join(lines) + "\n").encode(), 0o644, 0, 0)
-    return DaemonFile(f"{root}{UNITS}/{unit}.d/hardening.conf", content)
+    return ("\n".join(lines) + "\n").encode()
 
 
 def unit_of(path: str) -> t.Optional[str]:

@@ -164,8 +164,7 @@ class SimulatedHost:
                 self.write_book(book)
                 return 1, "", "Job failed"
             # Those of other units aren't the process's.
-            own = {name: text for name, text in now["unit"].items() if name.startswith(UNIT)}
-            now["unit"] = own
+            now["unit"] = {key: text for key, text in now["unit"].items() if key.startswith(UNIT)}
             is_reload = verb.startswith("reload") and book["active"]
             book["memory"] = {**book["memory"], "config": now["config"]} if is_reload else now
             book["active"] = True
@@ -246,12 +245,7 @@ class SimulatedHost:
                 return {**found, "recovered": recovered}
             token = changes.lend(LEASE)
         parts = read_parts(params)
-        missing = Missing(
-            **{
-                name: tuple(value) if isinstance(value, list | tuple) else value
-                for name, value in found["missing"].items()
-            }
-        )
+        missing = Missing(**found["missing"])
         installer = Apt(self.run, str(self.root))
         changed = [
             self.stock(step) for step in stock_steps(parts, missing, found["staged"], installer)

@@ -14,7 +14,9 @@ import cuts
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon import installers
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import Setting
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import Changer, HostLock
+from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import changing
 from ansible_collections.prsnl.ports.plugins.modules import daemon
 from simulated_host import UNIT, Params, SimulatedHost, shop
 
@@ -57,10 +59,11 @@ def call(
     monkeypatch.setattr(daemon, "make_runner", lambda _module: host.run)
     for name in ("Systemd", "Apt"):
         monkeypatch.setattr(daemon, name, functools.partial(getattr(daemon, name), root=root))
-    places = {"directory": state, "undo_folder": f"{state}/undo", "runtime": f"{root}/run"}
-    monkeypatch.setattr(daemon, "Setting", functools.partial(daemon.Setting, **places))
-    changing = functools.partial(daemon.changing, path=str(host.lock), folders=[f"{state}/undo"])
-    monkeypatch.setattr(daemon, "changing", changing)
+    undo = f"{state}/undo"
+    setting = functools.partial(Setting, directory=state, undo_folder=undo, runtime=f"{root}/run")
+    monkeypatch.setattr(daemon, "Setting", setting)
+    place = str(host.lock)
+    monkeypatch.setattr(daemon, "changing", functools.partial(changing, path=place, folders=[undo]))
     return Call(host, capsys)
 
 

@@ -15,6 +15,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import nftables
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import Changer, HostLock
+from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import changing
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login, Session
 from ansible_collections.prsnl.ports.plugins.modules import firewall
 
@@ -99,7 +100,6 @@ def call(
     login = types.SimpleNamespace(session=SESSION)
     monkeypatch.setattr(firewall, "read_login", lambda: Login(frozenset(), login.session))
     monkeypatch.setattr(firewall, "module_runner", lambda _module: kernel.run)
-    monkeypatch.setattr(firewall.platform, "system", lambda: "Linux")
     filter_of = functools.partial(nftables.Nftables, root=str(tmp_path))
     monkeypatch.setattr(nftables, "find_nft", lambda: "/usr/sbin/nft")
     monkeypatch.setattr(nftables, "has_systemd", lambda: True)
@@ -108,10 +108,10 @@ def call(
     folders = [str(tmp_path / "run" / "undo"), str(tmp_path / "lib" / "undo")]
     monkeypatch.setattr(firewall, "VOLATILE", folders[0])
     monkeypatch.setattr(firewall, "DURABLE", folders[1])
-    changing = functools.partial(
-        firewall.changing, path=str(tmp_path / "run" / "lock"), folders=folders
+    place = str(tmp_path / "run" / "lock")
+    monkeypatch.setattr(
+        firewall, "changing", functools.partial(changing, path=place, folders=folders)
     )
-    monkeypatch.setattr(firewall, "changing", changing)
     return Call(kernel, login, capsys)
 
 

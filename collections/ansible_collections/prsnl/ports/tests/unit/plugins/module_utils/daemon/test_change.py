@@ -79,6 +79,11 @@ class SimulatedSystemd:
         return 0, "", ""
 
 
+def content_of(file: DaemonFile) -> Content:
+    assert file.wanted is not None
+    return file.wanted
+
+
 class Shop:
     """A daemon with a checked configuration that it reloads, and arguments."""
 
@@ -110,8 +115,9 @@ class Shop:
         files = []
         for name in ("config", "arguments"):
             file: DaemonFile = getattr(self, name)
-            data = texts.get(name, file.wanted.data.decode()).encode()
-            files.append(replace(file, wanted=replace(file.wanted, data=data)))
+            wanted = content_of(file)
+            data = texts.get(name, wanted.data.decode()).encode()
+            files.append(replace(file, wanted=replace(wanted, data=data)))
         return replace(self.request, files=tuple(files))
 
     def manifest(self) -> Manifest | None:
@@ -197,7 +203,7 @@ def test_a_file_that_others_changed_to_the_wanted_one_is_read(shop: Shop) -> Non
 
 def test_a_daemon_that_ran_before_it_was_managed_restarts_once(shop: Shop) -> None:
     for file in shop.request.files:
-        files.write_file(file.path, file.wanted)
+        files.write_file(file.path, content_of(file))
     assert shop.apply().actions == ["restart"]
     assert shop.apply().actions == []
 

@@ -28,7 +28,7 @@ class Programs:
         self.calls: list[tuple[str, ...]] = []
         self.answers: dict[str, tuple[int, str, str]] = {}
 
-    def __call__(self, command: t.Sequence[str], stdin: str) -> tuple[int, str, str]:
+    def __call__(self, command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
         self.calls.append(tuple(command))
         text = " ".join(command)
         link = self.root / UNITS / "sysinit.target.wants" / f"{UNIT}.service"

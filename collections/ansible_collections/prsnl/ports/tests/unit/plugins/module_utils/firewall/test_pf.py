@@ -153,11 +153,11 @@ class SimulatedMac:
         """The calls that change something."""
         return [call for call in self.calls if " -s " not in call and " -T show" not in call]
 
-    def __call__(self, command: t.Sequence[str], stdin: str) -> tuple[int, str, str]:
+    def __call__(self, command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
         program, *arguments = command
         text = " ".join([pathlib.Path(program).name, *arguments])
         self.calls.append(text)
-        return self.pfctl(arguments, stdin) if text.startswith("pfctl") else (0, "", "")
+        return self.pfctl(arguments, stdin or "") if text.startswith("pfctl") else (0, "", "")
 
     def pfctl(self, arguments: list[str], stdin: str) -> tuple[int, str, str]:
         anchored = arguments[:2] == ["-a", "prsnl_ports"]
