@@ -158,9 +158,9 @@ def host_leases(task_vars: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     """The leases of the task's host as plain data; raises AnsibleError if they have faults."""
     host = task_vars["inventory_hostname"]
     groups = {name for name, hosts in task_vars["groups"].items() if host in hosts}
-    today = datetime.datetime.now(tz=datetime.UTC).date()
+    now = datetime.datetime.now(tz=datetime.UTC)
     try:
-        return leases.host_leases(current_registry().file, host, groups, today)
+        return leases.host_leases(current_registry().file, host, groups, now)
     except RegistryError as error:
         raise AnsibleError(str(error)) from None
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import os
@@ -28,41 +29,59 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
 )
 
 NAME: t.Final = "leases.yml"
+_DAY: t.Final = len("2026-01-01")
 
 _Lease = dict[str, t.Any]
 
 
-def host_leases(
-    registry_file: str, host: str, groups: t.Collection[str], today: datetime.date
-) -> list[_Lease]:
-    """The leases of a host as plain data: port, protocol, owner, reason, expires, expired, where.
+@dataclasses.dataclass(frozen=True)
+class Lease:
+    """A lease of the file; `end` is when it counts no more, `where` its place as `file:line`."""
 
-    `groups` are those of the host. Raises RegistryError with every fault of the file.
-    """
-    file = os.path.join(os.path.dirname(registry_file), NAME)
-    leases, lines = _read(file)
-    return [
-        {
-            "port": lease["port"],
-            "protocol": lease.get("protocol", "tcp"),
-            "owner": _owner(lease["holder"]),
-            "reason": lease["reason"],
-            "expires": lease["expires"],
-            "expired": datetime.date.fromisoformat(lease["expires"]) < today,
-            "where": f"{shown(file)}:{line_of(lines, ('leases', index))}",
-        }
-        for index, lease in enumerate(leases)
-        if lease["hosts"] == host or lease["hosts"] in groups
-    ]
+    path: Path
+    port: int
+    protocol: str
+    hosts: str
+    holder: dict[str, t.Any]
+    reason: str
+    expires: str
+    end: datetime.datetime
+    where: str
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What it is told apart by: hosts, protocol and port."""
+        return self.hosts, self.protocol, self.port
+
+    def has_ended(self, now: datetime.datetime) -> bool:
+        """Whether it counts no more."""
+        return now >= self.end
+
+    def state(self, now: datetime.datetime) -> str:
+        """What it says of its port at a time."""
+        verb = "was" if self.has_ended(now) else "is"
+        who = holder_name(self.holder)
+        return f"{verb} leased to {who} on {self.hosts} until {self.expires} for: {self.reason}"
 
 
-def _read(file: str) -> tuple[list[_Lease], dict[Path, int]]:
+def beside(registry_file: str) -> str:
+    """The file of the leases that belong to a registry."""
+    return os.path.join(os.path.dirname(registry_file), NAME)
+
+
+def read(file: str) -> list[Lease]:
+    """The leases of a file, none if there is no file. Raises RegistryError with its faults."""
     try:
         source = yaml_source.read(file)
     except FileNotFoundError:
-        return [], {}
+        return []
     except OSError as error:
         raise RegistryError(f"{shown(file)}: the leases can't be read: {error.strerror}") from error
+    return parse(source, file)
+
+
+def parse(source: bytes, file: str) -> list[Lease]:
+    """The leases of a text. Raises RegistryError with its faults; `file` is its name in them."""
     data, faults = yaml_source.parse(source)
     if data is not None:
         faults += itertools.islice(schema.leases_schema().faults(data), MOST)
@@ -71,7 +90,55 @@ def _read(file: str) -> tuple[list[_Lease], dict[Path, int]]:
     lines = yaml_source.lines(source)
     if faults:
         raise RegistryError(report(file, faults, lines))
-    return data["leases"], lines
+    return [
+        Lease(
+            path=("leases", index),
+            port=lease["port"],
+            protocol=lease.get("protocol", "tcp"),
+            hosts=lease["hosts"],
+            holder=lease["holder"],
+            reason=lease["reason"],
+            expires=lease["expires"],
+            end=end_of(lease["expires"]),
+            where=f"{shown(file)}:{line_of(lines, ('leases', index))}",
+        )
+        for index, lease in enumerate(data["leases"])
+    ]
+
+
+def end_of(expires: str) -> datetime.datetime:
+    """When a lease counts no more: at a time, or after the end of its last day in UTC.
+
+    Raises ValueError if there is no such day or time.
+    """
+    if len(expires) > _DAY:
+        return datetime.datetime.fromisoformat(expires).astimezone(datetime.UTC)
+    day = datetime.datetime.combine(datetime.date.fromisoformat(expires), datetime.time())
+    return day.replace(tzinfo=datetime.UTC) + datetime.timedelta(days=1)
+
+
+def host_leases(
+    registry_file: str, host: str, groups: t.Collection[str], now: datetime.datetime
+) -> list[_Lease]:
+    """The leases of a host as plain data.
+
+    It is port, protocol, owner, reason, expires, end (in seconds since the epoch), expired, where.
+    `groups` are those of the host. Raises RegistryError with every fault of the file.
+    """
+    return [
+        {
+            "port": lease.port,
+            "protocol": lease.protocol,
+            "owner": _owner(lease.holder),
+            "reason": lease.reason,
+            "expires": lease.expires,
+            "end": int(lease.end.timestamp()),
+            "expired": lease.has_ended(now),
+            "where": lease.where,
+        }
+        for lease in read(beside(registry_file))
+        if lease.hosts == host or lease.hosts in groups
+    ]
 
 
 def _faults(leases: list[_Lease]) -> t.Iterator[Fault]:
@@ -86,12 +153,20 @@ def _faults(leases: list[_Lease]) -> t.Iterator[Fault]:
                 see=("leases", first),
             )
         try:
-            datetime.date.fromisoformat(lease["expires"])
-        except ValueError:
+            end_of(lease["expires"])
+        except (OverflowError, ValueError):
             yield Fault(
                 ("leases", index, "expires"),
-                f"found {found(lease['expires'])}, allowed is a day of the calendar",
+                f"found {found(lease['expires'])}, allowed is a day of the calendar, or a time of"
+                " one",
             )
+
+
+def holder_name(holder: t.Any) -> str:
+    """The first name that a holder is known by."""
+    while not isinstance(holder, str):
+        holder = next(iter(holder.values() if isinstance(holder, dict) else holder))
+    return holder
 
 
 def _owner(holder: _Lease) -> dict[str, t.Any]:

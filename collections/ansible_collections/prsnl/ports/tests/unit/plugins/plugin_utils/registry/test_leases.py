@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import leases
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import RegistryError
 
-TODAY = datetime.date(2026, 12, 1)
+NOW = datetime.datetime(2026, 12, 1, 23, 59, 59, tzinfo=datetime.UTC)
 LEASES = """\
 version: 1
 leases:
@@ -32,7 +32,7 @@ leases:
 
 def read(folder: pathlib.Path, text: str, host: str, *groups: str) -> list[dict[str, object]]:
     (folder / "leases.yml").write_text(text)
-    return leases.host_leases(str(folder / "ports.yml"), host, groups, TODAY)
+    return leases.host_leases(str(folder / "ports.yml"), host, groups, NOW)
 
 
 def test_a_lease_of_a_group_lasts_until_the_end_of_its_last_day(tmp_path: pathlib.Path) -> None:
@@ -43,6 +43,7 @@ def test_a_lease_of_a_group_lasts_until_the_end_of_its_last_day(tmp_path: pathli
             "owner": {"process": ["node"], "user": "ada", "unit": None},
             "reason": "Load test",
             "expires": "2026-12-01",
+            "end": 1796169600,
             "expired": False,
             "where": f"{tmp_path}/leases.yml:3",
         }
@@ -60,7 +61,7 @@ def test_other_hosts_have_none(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_file_need_not_exist(tmp_path: pathlib.Path) -> None:
-    assert leases.host_leases(str(tmp_path / "ports.yml"), "app", ["all"], TODAY) == []
+    assert leases.host_leases(str(tmp_path / "ports.yml"), "app", ["all"], NOW) == []
 
 
 @pytest.mark.parametrize(
@@ -95,4 +96,4 @@ def test_faults_are_told_with_their_place(
 def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "leases.yml").mkdir()
     with pytest.raises(RegistryError, match=r"leases\.yml: the leases can't be read: Is a dir"):
-        leases.host_leases(str(tmp_path / "ports.yml"), "app", [], TODAY)
+        leases.host_leases(str(tmp_path / "ports.yml"), "app", [], NOW)

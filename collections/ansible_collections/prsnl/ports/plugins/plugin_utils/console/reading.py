@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding the registry, and reading it in a blink."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import datetime
+import os
+import pathlib
+import stat
+import typing as t
+
+from ansible_collections.prsnl.ports.plugins.plugin_utils.governance.uses import Uses
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import leases
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.addresses import LAST_PORT
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
+    RegistryError,
+    shown,
+)
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Registry
+
+CONFIG: t.Final = "ansible.cfg"
+_SECTION: t.Final = "port_registry"
+
+
+def path(args: argparse.Namespace) -> str:
+    """The file of the registry, found as Ansible finds it, and further up.
+
+    Raises RegistryError if nothing says where it is.
+    """
+    named = args.registry or os.environ.get("PORT_REGISTRY")
+    if named:
+        return os.path.abspath(os.path.expanduser(named))
+    for config in _configs():
+        found = _path_of(config)
+        if found:
+            return found
+    raise RegistryError(
+        f"found no {CONFIG} with path in a section [{_SECTION}], here or further up; write one,"
+        " set PORT_REGISTRY, or say --registry FILE"
+    )
+
+
+def _configs() -> t.Iterator[pathlib.Path]:
+    named = os.environ.get("ANSIBLE_CONFIG")
+    if named:
+        file = pathlib.Path(named).expanduser()
+        yield file / CONFIG if file.is_dir() else file
+    here = pathlib.Path.cwd()
+    for folder in (here, *here.parents):
+        # Ansible ignores it there too: anybody may have put it there.
+        if not folder.stat().st_mode & stat.S_IWOTH:
+            yield folder / CONFIG
+
+
+def _path_of(config: pathlib.Path) -> str | None:
+    try:
+        text = config.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    parser = configparser.ConfigParser(inline_comment_prefixes=(";",), interpolation=None)
+    try:
+        parser.read_string(text, str(config))
+    except configparser.Error as error:
+        raise RegistryError(f"{shown(str(config))}: {error.message}") from error
+    value = parser.get(_SECTION, "path", fallback="")
+    if not value:
+        return None
+    expanded = os.path.expanduser(os.path.expandvars(value))
+    return os.path.normpath(config.parent.absolute() / expanded)
+
+
+def port(text: str) -> int:
+    """The port that a word of the command line is."""
+    if text.isdecimal() and 1 <= int(text) <= LAST_PORT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"found {text!r}, allowed is a number from 1 to {LAST_PORT}")
+
+
+def registry(args: argparse.Namespace) -> Registry:
+    """The registry. Raises RegistryError with every fault of it."""
+    from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import load  # noqa: PLC0415
+
+    return load.read(path(args))
+
+
+def uses(args: argparse.Namespace) -> Uses:
+    """Every use of every port. Raises RegistryError with every fault of registry and leases."""
+    known = registry(args)
+    return Uses(known, leases.read(leases.beside(known.file)), now())
+
+
+def now() -> datetime.datetime:
+    """The time, with its zone."""
+    return datetime.datetime.now(tz=datetime.UTC)
