@@ -23,6 +23,14 @@ UNKNOWN: t.Final = 2
 COMMANDS: t.Final[dict[str, str]] = {
     "who": "say who has a port",
     "free": "say which ports of a range are free, or whether a port is",
+    "show": "show a service or an endpoint, or list them all",
+    "allocate": "give an endpoint a port, the next free one unless told",
+    "move": "give an endpoint another port or status",
+    "retire": "take an endpoint out of use; its port stays taken",
+    "lease": "lend a port for a time, extend or end that, or list what is lent",
+    "validate": "check the registry and the leases",
+    "history-check": "check that every change since a commit has its entry in the history",
+    "completion": "print what makes a shell complete this command",
 }
 
 
@@ -49,19 +57,8 @@ def command(name: str) -> t.Any:
     return importlib.import_module(f"{_COMMANDS}.{name.replace('-', '_')}")
 
 
-def parser(words: t.Sequence[str], every: bool = False) -> argparse.ArgumentParser:
-    """The parser for a command line: only the command that it names has its arguments.
-
-    With `every` all have.
-    """
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--registry",
-        metavar="FILE",
-        help="the file of the registry; else PORT_REGISTRY, or path in the section [port_registry]"
-        " of the ansible.cfg here or further up",
-    )
-    common.add_argument("--format", choices=FORMATS, default="text", help="how to print")
+def parser(words: t.Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for a command line: only the command that it names has its arguments."""
     whole = argparse.ArgumentParser(
         prog="ports",
         description="The port registry: who has which port, what is free, and changes with their"
@@ -72,8 +69,21 @@ def parser(words: t.Sequence[str], every: bool = False) -> argparse.ArgumentPars
     named = next((word for word in words if not word.startswith("-")), None)
     for name, text in COMMANDS.items():
         part = commands.add_parser(
-            name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common]
+            name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common()]
         )
-        if every or name == named:
+        if name == named:
             command(name).add(part)
     return whole
+
+
+def common() -> argparse.ArgumentParser:
+    """The arguments that every command has."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--registry",
+        metavar="FILE",
+        help="the file of the registry; else PORT_REGISTRY, or path in the section [port_registry]"
+        " of the ansible.cfg here or further up",
+    )
+    shared.add_argument("--format", choices=FORMATS, default="text", help="how to print")
+    return shared

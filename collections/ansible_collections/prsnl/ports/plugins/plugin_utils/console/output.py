@@ -11,6 +11,12 @@ import re
 import sys
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
+    Path,
+    line_of,
+    shown,
+)
+
 _PLACE: t.Final = re.compile(r"(?P<file>[^\n:]+):(?P<line>[0-9]+)(?::(?P<column>[0-9]+))?: ")
 
 
@@ -46,17 +52,29 @@ def findings_of(error: Exception) -> list[Finding]:
     """What an error says, each line that starts with `file:line:` by itself."""
     if isinstance(error, OSError):
         return [Finding(error.strerror or str(error), file=str(error.filename or ""))]
+    return findings_in(str(error).split("\n"))
+
+
+def findings_in(rows: t.Iterable[str], level: str = "error") -> list[Finding]:
+    """The findings of lines; one that doesn't start with `file:line:` continues that before it."""
     found: list[Finding] = []
-    for row in str(error).split("\n"):
+    for row in rows:
         match = _PLACE.match(row)
         if match:
             place = int(match["line"]), int(match["column"] or 0)
-            found.append(Finding(row[match.end() :], match["file"], *place))
+            found.append(Finding(row[match.end() :], match["file"], *place, level=level))
         elif found:
             found[-1] = dataclasses.replace(found[-1], message=f"{found[-1].message}\n{row}")
         else:
-            found.append(Finding(row))
+            found.append(Finding(row, level=level))
     return found
+
+
+def at(
+    file: str, places: t.Mapping[Path, int], path: Path, message: str, level: str = "error"
+) -> Finding:
+    """A finding at a path of a YAML file; `places` are the lines of its paths."""
+    return Finding(message, shown(file), line_of(places, path), level=level)
 
 
 def findings(found: t.Sequence[Finding], form: str, to: t.TextIO | None = None) -> None:

@@ -87,6 +87,13 @@ def registry(args: argparse.Namespace) -> Registry:
     return load.read(path(args))
 
 
+def existing(source: bytes | None, file: str) -> bytes:
+    """The text of a registry that has to be there. Raises RegistryError."""
+    if source is None:
+        raise RegistryError(f"{shown(file)}: there is no such registry")
+    return source
+
+
 def uses(args: argparse.Namespace) -> Uses:
     """Every use of every port. Raises RegistryError with every fault of registry and leases."""
     known = registry(args)

@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import itertools
 import os
+import re
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
@@ -29,7 +30,9 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
 )
 
 NAME: t.Final = "leases.yml"
-_DAY: t.Final = len("2026-01-01")
+_EXPIRES: t.Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2}))?"
+)
 
 _Lease = dict[str, t.Any]
 
@@ -111,7 +114,10 @@ def end_of(expires: str) -> datetime.datetime:
 
     Raises ValueError if there is no such day or time.
     """
-    if len(expires) > _DAY:
+    match = _EXPIRES.fullmatch(expires)
+    if match is None:
+        raise ValueError(expires)
+    if match[2]:
         return datetime.datetime.fromisoformat(expires).astimezone(datetime.UTC)
     day = datetime.datetime.combine(datetime.date.fromisoformat(expires), datetime.time())
     return day.replace(tzinfo=datetime.UTC) + datetime.timedelta(days=1)

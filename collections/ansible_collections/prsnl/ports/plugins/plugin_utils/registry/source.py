@@ -35,6 +35,8 @@ _MAX_DEPTH = 32
 _MAX_COMPOSED = 200
 # A registry of 100,000 services has less than half of this.
 _MAX_BYTES = 64 << 20
+# What git leaves between two versions of the same lines.
+_CONFLICT = re.compile(r"^(<{7}|\|{7}|={7}|>{7})(?= |\r?$)", re.MULTILINE)
 
 
 class _Loader(_Base):  # type: ignore[misc]
@@ -76,6 +78,12 @@ class _Reader:
             loader = _Loader(text)
             return loader.get_single_node()
         except yaml.MarkedYAMLError as error:
+            for marker in _CONFLICT.finditer(text):
+                line = text.count("\n", 0, marker.start()) + 1
+                message = f"found the conflict marker {marker[0]} of a merge; resolve the conflict"
+                self._fault((), line, message)
+            if self.faults:
+                return None
             mark = error.problem_mark or error.context_mark
             problem = ", ".join(filter(None, (error.context, error.problem)))
             self._fault((), mark.line + 1 if mark else 1, f"not YAML: {problem}")
@@ -190,6 +198,11 @@ def parse(source: bytes) -> tuple[t.Any, list[Fault]]:
             reader.faults.append(Fault((), EMPTY, line=1))
         return None, reader.faults
     return reader.value(root), reader.faults
+
+
+def root(source: bytes) -> t.Any:
+    """The node of a YAML document without faults, with the places of all that is in it."""
+    return _Reader().compose(source)
 
 
 def lines(source: bytes) -> dict[Path, int]:
