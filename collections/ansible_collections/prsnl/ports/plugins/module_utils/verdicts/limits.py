@@ -12,6 +12,7 @@ import sys
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.known_ports import AIRPLAY
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostEndpoint
 
@@ -21,8 +22,6 @@ EPHEMERAL = (32768, 60999)
 UNPRIVILEGED = 1024
 # IANA's range, which macOS uses: net.inet.ip.portrange in xnu's bsd/netinet/in.h.
 EPHEMERAL_MACOS = (49152, 65535)
-# Since macOS 12 its Control Center listens there, while AirPlay Receiver is on.
-AIRPLAY = (5000, 7000)
 CAPABILITY = "cap_net_bind_service"
 
 

@@ -13,14 +13,17 @@ import pathlib
 import stat
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.plugin_utils.console import checked
 from ansible_collections.prsnl.ports.plugins.plugin_utils.governance.uses import Uses
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import leases
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.addresses import LAST_PORT
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
+    source as yaml_source,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
     RegistryError,
     shown,
 )
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import LAST_PORT, Registry
 
 CONFIG: t.Final = "ansible.cfg"
 _SECTION: t.Final = "port_registry"
@@ -82,9 +85,35 @@ def port(text: str) -> int:
 
 def registry(args: argparse.Namespace) -> Registry:
     """The registry. Raises RegistryError with every fault of it."""
+    file = path(args)
+    source = content(file)
+    if source is not None and checked.is_known("registry", source):
+        return Registry.from_data(yaml_source.parse(source)[0], file, source)
     from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import load  # noqa: PLC0415
 
-    return load.read(path(args))
+    found = load.read(file)
+    checked.remember("registry", found.source)
+    return found
+
+
+def lent(file: str) -> list[leases.Lease]:
+    """The leases of a file. Raises RegistryError with every fault of it."""
+    source = content(file)
+    if source is not None and checked.is_known("leases", source):
+        return leases.from_data(yaml_source.parse(source)[0], source, file)
+    found = leases.read(file)
+    if source is not None:
+        checked.remember("leases", source)
+    return found
+
+
+def content(file: str) -> bytes | None:
+    """What is in a file; None if that can't be told here."""
+    try:
+        with open(file, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return None
 
 
 def existing(source: bytes | None, file: str) -> bytes:
@@ -97,7 +126,7 @@ def existing(source: bytes | None, file: str) -> bytes:
 def uses(args: argparse.Namespace) -> Uses:
     """Every use of every port. Raises RegistryError with every fault of registry and leases."""
     known = registry(args)
-    return Uses(known, leases.read(leases.beside(known.file)), now())
+    return Uses(known, lent(leases.beside(known.file)), now())
 
 
 def now() -> datetime.datetime:

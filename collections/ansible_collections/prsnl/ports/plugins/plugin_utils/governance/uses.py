@@ -9,9 +9,8 @@ import dataclasses
 import datetime
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.known_ports import AIRPLAY
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
-from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.limits import AIRPLAY
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.addresses import LAST_PORT
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
     Path,
     RegistryError,
@@ -20,6 +19,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.leases import Lease
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import (
+    LAST_PORT,
     Endpoint,
     Range,
     Registry,

@@ -18,7 +18,6 @@ ANY: t.Final = {"ipv4": "0.0.0.0", "ipv6": "::"}  # noqa: S104 - to compare with
 ANYONE: t.Final = {"ipv4": "0.0.0.0/0", "ipv6": "::/0"}
 LOOPBACK: t.Final = {"ipv4": "127.0.0.1", "ipv6": "::1"}
 LOOPBACKS: t.Final = {"ipv4": "127.0.0.0/8", "ipv6": "::1/128"}
-LAST_PORT: t.Final = 65535
 
 
 def parse_address(text: t.Any) -> netaddr.IPAddress | None:

@@ -13,9 +13,6 @@ import re
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
-    schema,
-)
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     source as yaml_source,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
@@ -85,14 +82,24 @@ def read(file: str) -> list[Lease]:
 
 def parse(source: bytes, file: str) -> list[Lease]:
     """The leases of a text. Raises RegistryError with its faults; `file` is its name in them."""
+    # The console reads leases that it has checked before, and this import takes most of its time.
+    from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (  # noqa: PLC0415
+        schema,
+    )
+
     data, faults = yaml_source.parse(source)
     if data is not None:
         faults += itertools.islice(schema.leases_schema().faults(data), MOST)
     if not faults:
         faults += _faults(data["leases"])
-    lines = yaml_source.lines(source)
     if faults:
-        raise RegistryError(report(file, faults, lines))
+        raise RegistryError(report(file, faults, yaml_source.lines(source)))
+    return from_data(data, source, file)
+
+
+def from_data(data: dict[str, t.Any], source: bytes, file: str) -> list[Lease]:
+    """The leases of data without faults, and of the text that it was made from."""
+    lines = yaml_source.lines(source) if data["leases"] else {}
     return [
         Lease(
             path=("leases", index),

@@ -14,7 +14,6 @@ import re
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import source as yaml_source
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.addresses import LAST_PORT
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
     Path,
     line_of,
@@ -22,6 +21,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
 )
 
 ALL_HOSTS: t.Final = "all"
+LAST_PORT: t.Final = 65535
 EXPECT: t.Final = {
     "critical": "bound",
     "fixed": "bound",

@@ -21,6 +21,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
     ALL_HOSTS,
     EXPECT,
     GUARDED,
+    LAST_PORT,
     Endpoint,
     HistoryChange,
     Range,
@@ -213,11 +214,11 @@ def _routes(registry: Registry) -> t.Iterator[Fault]:
 
 def _ranges(registry: Registry) -> t.Iterator[Fault]:
     for span in registry.ranges:
-        if not 1 <= span.first <= span.last <= addresses.LAST_PORT:
+        if not 1 <= span.first <= span.last <= LAST_PORT:
             yield Fault(
                 ("ranges", span.name, "ports"),
                 f"found {span.first}-{span.last}, allowed are two ports from 1 to"
-                f" {addresses.LAST_PORT}, the lower one first",
+                f" {LAST_PORT}, the lower one first",
             )
     widest: Range | None = None
     for span in _sorted(registry.ranges):

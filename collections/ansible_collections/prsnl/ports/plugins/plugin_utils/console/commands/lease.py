@@ -71,7 +71,7 @@ def _edit(
 def _hosts(file: str, args: argparse.Namespace) -> str:
     """The hosts of the only lease of a port."""
     key = (args.protocol, args.port)
-    found = {lease.hosts for lease in leases.read(file) if lease.key[1:] == key}
+    found = {lease.hosts for lease in reading.lent(file) if lease.key[1:] == key}
     if len(found) == 1:
         return found.pop()
     raise change.RefusedError(f"found no --hosts, allowed is a host or a group for {args.port}")
@@ -80,7 +80,7 @@ def _hosts(file: str, args: argparse.Namespace) -> str:
 def _list(file: str, args: argparse.Namespace) -> int:
     """Prints all leases; 1 if one has ended."""
     now = reading.now()
-    found = leases.read(file)
+    found = reading.lent(file)
     rows = [f"{x.port}/{x.protocol} {x.state(now)} ({x.where})" for x in found]
     data: list[dict[str, t.Any]] = [
         {**dataclasses.asdict(x), "end": x.end.isoformat(), "ended": x.has_ended(now)}
