@@ -16,7 +16,9 @@ import pathlib
 import stat
 import typing as t
 
-from ansible_collections.prsnl.ports.plugins.plugin_utils import registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
+    source as yaml_source,
+)
 
 _KEPT: t.Final = 100
 
@@ -70,7 +72,7 @@ def _is_own(folder: pathlib.Path) -> bool:
 
 def _digest(kind: str, source: bytes) -> str:
     digest = hashlib.sha256(kind.encode())
-    code = pathlib.Path(next(iter(registry.__path__)))
+    code = pathlib.Path(yaml_source.__file__).parent
     for folder in (code, code.parents[2] / "schemas"):
         for entry in sorted(os.scandir(folder), key=lambda e: e.name):
             if entry.is_file():

@@ -13,7 +13,6 @@ from __future__ import annotations
 import codecs
 import copy
 import difflib
-import json
 import re
 import typing as t
 
@@ -308,10 +307,11 @@ class Editor:
         self._insert_lines(self._entry_end(value, column), lines)
 
     def _line_above(self, start: int) -> int | None:
-        if start == 0:
-            return None
-        match = re.search("(?:\r\n|[\n\r\x85\u2028\u2029])$", self._text[max(0, start - 2) : start])
-        return self._line_start(start - (len(match[0]) if match else 1))
+        return self._line_start(self._break_start(start)) if start > 0 else None
+
+    def _break_start(self, start: int) -> int:
+        """Where the line end before the start of a line starts."""
+        return start - (2 if self._text.startswith("\r\n", start - 2) else 1)
 
     def _insert_lines(self, position: int, lines: list[str]) -> None:
         line_end = self._break_before(position)
@@ -351,6 +351,9 @@ class Editor:
             line = above
         elif after_blank and following and not self._text[end : following.start()].strip():
             end = following.end()
+        if end == len(self._text) and self._text[-1] not in _BREAKS and line > 0:
+            # A last line without an end stays without.
+            line = self._break_start(line)
         self._splice(line, end, "")
 
     def _leave_empty(self, path: Path) -> None:
@@ -358,8 +361,11 @@ class Editor:
         if len(path) == 1:
             raise self._error(path, "is all there is")
         parent, _in_flow = self._find(path[:-1])
-        key_node = self._pair(path[:-2], path[-2])[0]
-        position = self._colon(key_node) + 1
+        holder, _in_flow = self._find(path[:-2])
+        if isinstance(holder, yaml.MappingNode):
+            position = self._colon(self._pair(path[:-2], path[-2])[0]) + 1
+        else:
+            position = self._dashes(holder)[t.cast(int, path[-2])] + 1
         anchor = re.compile(r"[ \t]*" + _ANCHOR.pattern).match(self._text, position)
         position = anchor.end() if anchor else position
         brackets = " {}" if isinstance(parent, yaml.MappingNode) else " []"
@@ -439,7 +445,13 @@ def _is_plain(text: str, in_flow: bool) -> bool:
 def _quoted(text: str, quote: str) -> str:
     if quote == "'" and text.isprintable():
         return "'" + text.replace("'", "''") + "'"
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(char: str) -> str:
+    if char in ('"', "\\"):
+        return f"\\{char}"
+    return char if char.isprintable() else f"\\U{ord(char):08x}"
 
 
 def unified_diff(before: bytes, after: bytes, file: str) -> str:

@@ -169,11 +169,15 @@ def _check_writable(file: str, target: str) -> None:
         raise _refusal(file, error) from error
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(f"{shown(file)}: isn't a file, so it can't be changed")
-    if not status.st_mode & 0o222 or not os.access(target, os.W_OK):
+    if not status.st_mode & 0o222:
         raise StoreError(
             f"{shown(file)}: is read-only ({stat.filemode(status.st_mode)}); nothing was changed."
             f" Allow it: chmod u+w {shown(file)}"
         )
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise _refusal(file, error) from error
 
 
 def _take(file: str, path: str, patience: float) -> int:
