@@ -9,7 +9,11 @@ import dataclasses
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Path, found
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
+    Path,
+    found,
+    shown,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import (
     GUARDED,
     Endpoint,
@@ -28,6 +32,9 @@ class Breach:
 
     path: Path
     message: str
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def breaches(before: Registry, after: Registry, base: str) -> list[Breach]:
@@ -74,8 +81,8 @@ def _lost_entries(before: Registry, after: Registry, base: str) -> t.Iterator[Br
     earlier, later = _history(before), _history(after)
     new = _new_entries(before, after)
     remedy = (
-        "What was recorded stays as it was: put it back (git show"
-        f" {base}), and add an entry at the end that says what is different"
+        f"What was recorded stays as it was: put it back (git diff {base} --"
+        f" {shown(after.file)}), and add an entry at the end that says what is different"
     )
     for index, place in _matches(before, after):
         if place is not None:

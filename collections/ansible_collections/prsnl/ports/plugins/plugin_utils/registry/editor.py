@@ -400,8 +400,10 @@ def _entry_lines(key: str, value: t.Any, step: int, dash: int) -> list[str]:
 def _block_lines(value: dict[str, t.Any], step: int, dash: int) -> list[str]:
     """A mapping, a key on each line; what is in it on one line if it is short and flat."""
     lines = []
+    # Named entries of one kind, such as endpoints, are written out.
+    is_table = all(isinstance(item, dict) for item in value.values())
     for key, item in value.items():
-        flow = _flow(item) if isinstance(item, dict) else ""
+        flow = _flow(item) if isinstance(item, dict) and not is_table else ""
         if flow and len(flow) <= _FLOW_WIDTH and not _has_mapping(item.values()):
             lines.append(f"{_scalar(key, False)}: {flow}")
         else:

@@ -47,11 +47,27 @@ def run(args: argparse.Namespace) -> int:
     source = revisions.staged() if args.staged else _read(file)
     if source is None:
         raise GitError(f"{shown(file)}: isn't going to be committed; git add it")
+    found = [
+        output.at(file, yaml_source.lines(source), breach.path, f"{dotted(breach.path)}: {breach}")
+        for breach in _breaches(revisions, source, file, args)
+    ]
+    known = {finding.line for finding in found}
     try:
-        after = load.parse(source, file)
+        load.parse(source, file)
     except RegistryError as error:
-        output.findings(output.findings_of(error), args.format)
-        return 1
+        # What was said about a place says already what to do.
+        found += [one for one in output.findings_of(error) if one.line not in known]
+    output.findings(sorted(found, key=lambda one: one.line), args.format)
+    return 1 if found else 0
+
+
+def _breaches(
+    revisions: Revisions, source: bytes, file: str, args: argparse.Namespace
+) -> list[history.Breach]:
+    data = yaml_source.parse(source)[0]
+    if data is None:
+        return []
+    after = Registry.from_data(data, file, source)
     # The first commit has nothing before it.
     bases = [] if args.base == "HEAD" and revisions.commit("HEAD") is None else [args.base]
     commits = [(base, revisions.fork(base)) for base in bases]
@@ -62,15 +78,7 @@ def run(args: argparse.Namespace) -> int:
         before = _registry_at(revisions, commit, file)
         if before is not None:
             found.update(dict.fromkeys(history.breaches(before, after, name)))
-    places = yaml_source.lines(source) if found else {}
-    output.findings(
-        [
-            output.at(file, places, breach.path, f"{dotted(breach.path)}: {breach.message}")
-            for breach in found
-        ],
-        args.format,
-    )
-    return 1 if found else 0
+    return list(found)
 
 
 def _read(file: str) -> bytes:
