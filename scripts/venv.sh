@@ -41,4 +41,11 @@ echo "Installing $requirements for Python $version into $folder/, as $lock says"
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -c "$lock" uv
 "$folder/bin/uv" pip install --quiet --python "$folder/bin/python" -r "$requirements" -c "$lock" ||
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" -c "$lock"
+
+# The collection's own command, so that it is as new as the collection.
+cat >"$folder/bin/ports" <<SH
+#!/bin/sh
+exec "$PWD/$folder/bin/python" "$PWD/collections/ansible_collections/prsnl/ports/plugins/plugin_utils/console" "\$@"
+SH
+chmod +x "$folder/bin/ports"
 touch "$stamp"

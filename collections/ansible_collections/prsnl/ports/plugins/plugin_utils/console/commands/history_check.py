@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.console import output, reading
 from ansible_collections.prsnl.ports.plugins.plugin_utils.governance import history
@@ -29,7 +30,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Its arguments."""
     parser.add_argument(
         "--base",
-        default="HEAD",
+        # Set by `pre-commit run --from-ref`, and for a push.
+        default=os.environ.get("PRE_COMMIT_FROM_REF") or "HEAD",
         metavar="REV",
         help="compare with where this branch left that commit or branch (%(default)s)",
     )
