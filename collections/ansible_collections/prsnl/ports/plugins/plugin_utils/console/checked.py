@@ -36,7 +36,7 @@ def remember(kind: str, source: bytes) -> None:
     staged = file.with_name(f".{file.name}.{os.getpid()}")
     # It is only slower without.
     with contextlib.suppress(OSError):
-        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_own(file.parent):
             return
         with open(staged, "x", encoding="ascii") as stream:

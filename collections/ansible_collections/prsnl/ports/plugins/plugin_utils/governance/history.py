@@ -104,11 +104,11 @@ def _lost_entries(before: Registry, after: Registry, base: str) -> t.Iterator[Br
 
 
 def _is_like(one: t.Any, other: _Entry) -> bool:
-    """Whether an entry is another one that was edited: half of what it says is the same."""
+    """Whether an entry is another one that was edited: it says half the same, and what it is."""
     if not isinstance(one, dict):
         return False
-    same = len([key for key, value in other.items() if one.get(key) == value])
-    return 2 * same >= len(other)
+    same = [key for key, value in other.items() if one.get(key) == value]
+    return 2 * len(same) >= len(other) and ("what" in same or "changes" in same)
 
 
 def _facts(endpoint: Endpoint | None) -> tuple[int, str, str] | None:
