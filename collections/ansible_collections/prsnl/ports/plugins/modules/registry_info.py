@@ -26,6 +26,22 @@ options:
       - It is applied to the content of the registry, in which C(endpoints) is added, a list of all
         endpoints with what they have from their service.
     type: str
+  port:
+    description: Asks who has this port, had it, or is going to have it.
+    type: int
+    version_added: 0.2.0
+  range:
+    description:
+      - Asks which ports are free, and had by nobody before, in a range of the registry or from
+        V(FIRST-LAST).
+    type: str
+    version_added: 0.2.0
+  protocol:
+    description: The protocol of the ports of O(range).
+    type: str
+    choices: [tcp, udp]
+    default: tcp
+    version_added: 0.2.0
 attributes:
   action:
     description: Has an action plugin.
@@ -59,6 +75,20 @@ EXAMPLES = r"""
     query: endpoints[?status == 'retired'].{id:id, port:port}
   register: retired
 
+- name: Find out who has a port
+  prsnl.ports.registry_info:
+    port: 20080
+  register: asked
+
+- name: Tell
+  ansible.builtin.debug:
+    msg: "{{ asked.uses | map(attribute='text') }}"
+
+- name: Find a free port
+  prsnl.ports.registry_info:
+    range: web
+  register: asked
+
 - name: Get the plan of every host
   prsnl.ports.registry_info:
   register: info
@@ -79,6 +109,46 @@ result:
   returned: if O(query) is given
   type: raw
   sample: [nginx.http, nginx.https]
+uses:
+  description: The uses of O(port), by the registry, its history, the leases and macOS.
+  returned: if O(port) is given
+  type: list
+  elements: dict
+  contains:
+    port:
+      description: The port.
+      type: int
+    protocol:
+      description: V(tcp) or V(udp).
+      type: str
+    kind:
+      description:
+        - V(registered), V(reserved) or V(retired), an endpoint of the registry has it.
+        - V(formerly), an endpoint had it before.
+        - V(leased) or V(lease ended).
+        - V(system), macOS uses it.
+      type: str
+    who:
+      description: The endpoint, or where it is leased.
+      type: str
+      sample: shop.http
+    text:
+      description: All of it in words.
+      type: str
+    where:
+      description: The file and line that say so.
+      type: str
+      sample: registry/ports.yml:30
+free:
+  description: The free ports of O(range), the lowest one first.
+  returned: if O(range) is given
+  type: list
+  elements: int
+leases:
+  description: The leases of the host, as M(prsnl.ports.port_check) takes them.
+  returned: if the host has the variable C(port_environment)
+  type: list
+  elements: dict
 plan:
   description:
     - The plan of the host.

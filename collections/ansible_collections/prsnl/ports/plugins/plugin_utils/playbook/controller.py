@@ -42,10 +42,10 @@ FAMILIES: t.Final = ("ipv4", "ipv6")
 _SUFFIX: t.Final = "_port"
 
 
-def current_registry() -> Registry:
-    """The registry of this run; raises AnsibleError with every fault of it.
+def registry_path() -> str:
+    """The file that the vars plugin is configured with, whether that is enabled or not.
 
-    It is the one that the vars plugin is configured with, whether that is enabled or not.
+    Raises AnsibleError if it isn't set.
     """
     path = vars_loader.get(VARS_PLUGIN).get_option("path")
     if not path:
@@ -53,8 +53,13 @@ def current_registry() -> Registry:
             "The path of the port registry isn't set. Set path in the section [port_registry] of"
             " ansible.cfg, or the environment variable PORT_REGISTRY"
         )
+    return str(path)
+
+
+def current_registry() -> Registry:
+    """The registry of this run; raises AnsibleError with every fault of it."""
     try:
-        return registry.load(path)
+        return registry.load(registry_path())
     except RegistryError as error:
         raise AnsibleError(str(error)) from None
 
