@@ -68,6 +68,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         super().__init__()
         self._reports: dict[str, Report] = {}
         self._conflicts: dict[str, list[str]] = {}
+        self._leases: dict[str, list[dict[str, t.Any]]] = {}
         self._has_looked = False
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
@@ -90,13 +91,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             self._display.banner(f"CONFLICTS ON {host}: {len(conflicts)}")
             for conflict in conflicts:
                 self._display.display(conflict, color=C.COLOR_ERROR)
+        for host, leases in sorted(self._leases.items()):
+            self._print_leases(host, leases)
         # The next playbook of the same command is another run.
         self._reports.clear()
+        self._leases.clear()
         self._conflicts.clear()
 
     def _collect(self, result: CallbackTaskResult) -> None:
         task, found = result.task, result.result
         host, rows = result.host.get_name(), found.get("results")
+        if task.action in CHECK + VERIFY and found.get("leases") and not task.loop:
+            self._leases[host] = found["leases"]
         if task.action in CHECK and "conflicts" in found and not task.loop:
             # A later task of the same run may find the port free.
             self._conflicts.pop(host, None)
@@ -132,6 +138,14 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             self._display.display(text, color=C.COLOR_ERROR)
         for row in report.strangers:
             self._display.display(row["message"], color=C.COLOR_WARN)
+
+    def _print_leases(self, host: str, leases: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+        ended = sum(lease["expired"] for lease in leases)
+        state = f"{ended} ended" if ended else "none ended"
+        self._display.banner(f"LEASES OF {host}: {len(leases)}, {state}")
+        for lease in leases:
+            color = C.COLOR_WARN if lease["expired"] else C.COLOR_OK
+            self._display.display(lease["message"], color=color)
 
 
 def cells(row: t.Mapping[str, t.Any]) -> tuple[str, ...]:

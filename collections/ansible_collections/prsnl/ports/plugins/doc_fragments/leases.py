@@ -13,9 +13,10 @@ options:
   leases:
     description:
       - The leases of the host, each with C(port), C(protocol), C(owner), C(reason), C(expires),
-        C(expired) and C(where).
+        C(end) in seconds since the epoch, C(expired) and C(where).
       - By default they are read on the controller from C(leases.yml) beside the registry, where
         that file exists.
+      - Those that have ended are reported, and count no more.
     type: list
     elements: dict
 """

@@ -223,6 +223,37 @@ configuration:
   returned: when the sockets could be read
   type: list
   elements: str
+leases:
+  description: The leases of the host, those that have ended too.
+  returned: when the sockets could be read
+  type: list
+  elements: dict
+  contains:
+    port:
+      description: The port.
+      type: int
+    protocol:
+      description: V(tcp) or V(udp).
+      type: str
+    reason:
+      description: What it is used for.
+      type: str
+    expires:
+      description: Its end, as the file has it.
+      type: str
+    end:
+      description: Its end, in seconds since the epoch.
+      type: int
+    expired:
+      description: Whether it counts no more.
+      type: bool
+    where:
+      description: The file and line.
+      type: str
+      sample: registry/leases.yml:4
+    message:
+      description: All of it in words.
+      type: str
 view:
   description: The table that O(view) asked for.
   returned: when the sockets could be read

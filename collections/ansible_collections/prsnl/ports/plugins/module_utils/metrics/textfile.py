@@ -4,7 +4,7 @@
 
 """What a host's plan and its sockets are, as metrics for node exporter's textfile collector.
 
-Run on the host as a program: ``textfile.py PLAN OUT``.
+Run on the host as a program: ``textfile.py PLAN OUT [LEASES]``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import 
     HostEndpoint,
     read_plan,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import (
+    Lease,
+    leases_at,
+    read_leases,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import take_snapshot
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.after import (
     Verification,
@@ -34,11 +39,15 @@ HELP = {
     "prsnl_port_owner_expected": "Whether its owner holds it.",
     "prsnl_port_ok": "Whether the endpoint is as planned.",
     "prsnl_port_certificate_expiry_seconds": "The end of its certificate, since the epoch.",
+    "prsnl_port_lease_expiry_seconds": "The end of the lease of a port, since the epoch.",
 }
 
 
 def render(
-    results: t.Sequence[Verification], certificates: t.Mapping[str, float], now: float
+    results: t.Sequence[Verification],
+    certificates: t.Mapping[str, float],
+    now: float,
+    leases: t.Sequence[Lease] = (),
 ) -> str:
     """Return the metrics in Prometheus' text format.
 
@@ -63,6 +72,13 @@ def render(
             samples["prsnl_port_certificate_expiry_seconds"] = certificates[endpoint.id]
         for name, value in samples.items():
             values[name].append(f"{name}{{{labels}}} {value:.0f}")
+    for lease in leases:
+        labels = (
+            f'port="{lease.port}",protocol="{lease.protocol}",holder="{_label(str(lease.owner))}",'
+            f'reason="{_label(lease.reason)}"'
+        )
+        name = "prsnl_port_lease_expiry_seconds"
+        values[name].append(f"{name}{{{labels}}} {lease.end:.0f}")
     lines = []
     for name, found in values.items():
         if found:
@@ -73,6 +89,11 @@ def render(
         f"prsnl_port_checked_seconds {now:.0f}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _label(text: str) -> str:
+    """Return text as the value of a label."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def read_certificate_end(address: str, port: int) -> float:
@@ -102,14 +123,18 @@ def read_certificates(endpoints: t.Iterable[HostEndpoint]) -> dict[str, float]:
     return found
 
 
-def main(plan_file: str, out: str) -> None:
+def main(plan_file: str, out: str, leases_file: str = "") -> None:
     """Write the metrics of a host, in one step."""
     with open(plan_file, encoding="utf-8") as file:
         endpoints = read_plan(json.load(file))
-    snapshot = take_snapshot({endpoint.key for endpoint in endpoints})
     now = time.time()
-    results = verify_plan(endpoints, snapshot, registry="", now=now)
-    text = render(results, read_certificates(endpoints), now)
+    leases: list[Lease] = []
+    if leases_file:
+        with open(leases_file, encoding="utf-8") as file:
+            leases = leases_at(read_leases(json.load(file)), now)
+    snapshot = take_snapshot({endpoint.key for endpoint in endpoints})
+    results = verify_plan(endpoints, snapshot, registry="", now=now, leases=leases)
+    text = render(results, read_certificates(endpoints), now, leases)
     write_text(out, text, 0o644)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import ExpectedOwner, is_owner
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot, Socket
@@ -15,7 +15,10 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import S
 
 @dataclass(frozen=True)
 class Lease:
-    """Temporary use of a port; ``expires`` is its last day, ``where`` its place in the file."""
+    """Temporary use of a port; ``where`` is its place in the file.
+
+    ``expires`` is its end as the file has it, ``end`` in seconds since the epoch.
+    """
 
     port: int
     protocol: str
@@ -24,6 +27,7 @@ class Lease:
     expires: str
     expired: bool
     where: str
+    end: float = 0
 
     def __str__(self) -> str:
         state = "was leased until" if self.expired else "is leased until"
@@ -41,6 +45,11 @@ def read_leases(leases: t.Iterable[t.Mapping[str, t.Any]]) -> list[Lease]:
         ]
     except (KeyError, TypeError) as error:
         raise ValueError(f"leases: not leases as the action passes them: {error!r}") from error
+
+
+def leases_at(leases: t.Iterable[Lease], now: float) -> list[Lease]:
+    """Return the leases as they are at a time, whenever they were read."""
+    return [replace(lease, expired=now >= lease.end) for lease in leases]
 
 
 def lease_of(sock: Socket, leases: t.Iterable[Lease], snapshot: Snapshot) -> t.Optional[Lease]:

@@ -9,6 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.reporting import tell_leases
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import faults
 
 
@@ -22,7 +23,10 @@ class PlanAction(ActionBase):  # type: ignore[misc]
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        result.update(self.run_module(self.module_arguments(variables), variables))
+        arguments = self.module_arguments(variables)
+        result.update(self.run_module(arguments, variables))
+        if self.needs_leases:
+            tell_leases(result, arguments["leases"], variables["inventory_hostname"])
         return result
 
     def module_arguments(self, variables: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -22,3 +22,20 @@ def summarise(faults: t.Sequence[str], told: str) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun: `1 port`, `2 ports`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def tell_leases(
+    result: dict[str, t.Any], leases: t.Sequence[t.Mapping[str, t.Any]], host: str
+) -> None:
+    """Adds the leases of a host to a result, and a warning of those that have ended."""
+    rows = []
+    for lease in leases:
+        port = f"{lease['port']}/{lease['protocol']}"
+        text = f"until {lease['expires']} for: {lease['reason']} ({lease['where']})"
+        told = f"was leased {text}. Extend or remove the lease" if lease["expired"] else None
+        rows.append({**lease, "message": f"{port} {told or f'is leased {text}'}"})
+    result["leases"] = rows
+    ended = [f"{host}: {row['message']}" for row in rows if row["expired"]]
+    if ended:
+        told = f"{host}: {counted(len(ended), 'lease')} ended, see LEASES OF {host}."
+        result.setdefault("warnings", []).append(summarise(ended, told))

@@ -10,6 +10,7 @@ aliases, tags and several documents are faults.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import stat
@@ -78,7 +79,7 @@ class _Reader:
             loader = _Loader(text)
             return loader.get_single_node()
         except yaml.MarkedYAMLError as error:
-            for marker in _CONFLICT.finditer(text):
+            for marker in itertools.islice(_CONFLICT.finditer(text), MOST):
                 line = text.count("\n", 0, marker.start()) + 1
                 message = f"found the conflict marker {marker[0]} of a merge; resolve the conflict"
                 self._fault((), line, message)

@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Metrics of leases."""
+
+from __future__ import annotations
+
+from ansible_collections.prsnl.ports.plugins.module_utils.metrics import textfile
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import leases_at, read_leases
+
+LEASE = {
+    "port": 8090,
+    "protocol": "tcp",
+    "owner": {"process": ["node"], "user": "ada", "unit": None},
+    "reason": 'The "big" test \\ all',
+    "expires": "2026-11-26T18:00Z",
+    "end": 1795716000,
+    "expired": False,
+    "where": "registry/leases.yml:4",
+}
+
+
+def test_the_end_of_a_lease() -> None:
+    """It stays after the end, so that an alert can tell."""
+    text = textfile.render([], {}, 0, read_leases([LEASE]))
+    assert (
+        'prsnl_port_lease_expiry_seconds{port="8090",protocol="tcp",holder="node (ada)",'
+        'reason="The \\"big\\" test \\\\ all"} 1795716000\n'
+    ) in text
+    assert "# TYPE prsnl_port_lease_expiry_seconds gauge\n" in text
+    assert "lease" not in textfile.render([], {}, 0)
+
+
+def test_whether_it_has_ended_is_told_when_it_is_looked_at() -> None:
+    leases = read_leases([LEASE])
+    assert [lease.expired for lease in leases_at(leases, 1795715999)] == [False]
+    assert [lease.expired for lease in leases_at(leases, 1795716000)] == [True]
