@@ -20,7 +20,7 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.lab/molecule
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-venv: ## what the playbooks need, in .venv/ (PYTHON=... picks the Python)
+venv: ## what the playbooks need and the command ports, in .venv/ (PYTHON=... picks the Python)
 	@scripts/venv.sh requirements.txt
 
 venv-dev: ## what all tests need

@@ -28,14 +28,15 @@ def run(args: argparse.Namespace) -> int:
     shown = [
         str(first) if first == last else f"{first}-{last}" for first, last in governance.spans(free)
     ]
+    label = str(span) if any(span == known for known in uses.registry.ranges) else args.range
     if span.first == span.last:
         port = f"{span.first}/{args.protocol}"
         used = uses.of(span.first, args.protocol)
         text = f"{port} is free" if free else "\n".join(map(str, used))
     elif free:
-        text = f"{free[0]} is the next free one of {span}; free are {listed(shown)}"
+        text = f"{free[0]} is the next free one of {label}; free are {listed(shown)}"
     else:
-        text = f"no port of {span} is free"
+        text = f"no port of {label} is free"
     data = {"range": [span.first, span.last], "protocol": args.protocol, "free": free}
     output.answer(text, data, args.format)
     return 0 if free else 1

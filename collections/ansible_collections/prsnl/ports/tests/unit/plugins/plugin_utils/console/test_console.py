@@ -128,7 +128,7 @@ def commits(site: Site) -> int:
         ("who 20100", 1, "20100 is nobody's, in web (20000-20999)\n"),
         ("who 9 --protocol udp", 1, "9 is nobody's, outside all ranges\n"),
         ("free web", 0, "20000 is the next free one of web (20000-20999); free are 20000, 20003-"),
-        ("free 20001-20002", 1, "no port of 20001-20002 (20001-20002) is free\n"),
+        ("free 20001-20002", 1, "no port of 20001-20002 is free\n"),
         ("free 20003", 0, "20003/tcp is free\n"),
         ("free 20001", 1, "20001/tcp is shop.http, fixed"),
         ("show", 0, "PORT       ENDPOINT       STATUS       EXPOSURE  HOSTS  DESCRIPTION\n7/udp"),
