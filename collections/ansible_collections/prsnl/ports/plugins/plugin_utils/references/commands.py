@@ -52,6 +52,10 @@ _SHORT_PORT: t.Final = word_set(
     "astro flask gatsby http-server json-server live-server next nuxt php-fpm rails remix serve"
     " svelte-kit vite"
 ).union(*(protocol.programs for protocol in PROTOCOLS.values()))
+# What looks at ports of this machine, or opens and frees them.
+_LOOK_AT_PORTS: t.Final = word_set(
+    "lsof ss netstat fuser ufw firewall-cmd iptables nft kill-port nc ncat grep findstr netsh"
+)
 _PLAIN_ADDRESS: t.Final = re.compile(
     r"(?<![\w.-])(?P<host>localhost|127\.0\.0\.1|::1|0\.0\.0\.0)\s+(?P<port>\d{2,5})(?![\w./:-])"
 )
@@ -65,7 +69,17 @@ def command(part: Part, setting: Setting = PLAIN, own: bool = True) -> t.Iterato
 
     `own` says whether a program's port is that of the service which the file belongs to.
     """
-    for words in _commands(part):
+    lines = list(_commands(part))
+    values = {
+        places.flat(match["name"]): word.at((match.end(), word.end)).unquoted().string
+        for words in lines
+        for word in words
+        if (match := word.match(_ASSIGNED))
+    }
+    if values:
+        # What one line sets holds for the others.
+        setting = setting.among({**values, **setting.values})
+    for words in lines:
         yield from _simple(words, setting, own)
     for match in part.finditer(_PLAIN_ADDRESS):
         if places.port_of(match["port"]):
@@ -108,7 +122,8 @@ def _simple(words: list[Part], setting: Setting, own: bool) -> t.Iterator[Mentio
             break
     else:
         words = []
-    yield from places.assignments(assigned, setting)
+    for name, value in assigned:
+        yield from places.value(name, value, setting)
     if words:
         yield from _started(words, setting, own)
 
@@ -132,7 +147,7 @@ def _started(words: list[Part], setting: Setting, own: bool) -> t.Iterator[Menti
     yield from _options(words[1:], around, own, short=program in _SHORT_PORT)
     for word in words:
         yield from places.texts(word, around)
-        for loose in word.finditer(_LOOSE):
+        for loose in word.finditer(_LOOSE) if program in _LOOK_AT_PORTS else ():
             span = loose.span(loose.lastgroup or 0)
             if places.port_of(word.at(span).string):
                 yield around.server(span, around.names)

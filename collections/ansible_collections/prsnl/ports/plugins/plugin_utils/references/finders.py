@@ -148,7 +148,7 @@ def _find(kind: Kind, part: Part, context: Context, setting: Setting) -> t.Itera
         return
     finder: dict[Kind, t.Callable[[], t.Iterator[Mention]]] = {
         Kind.CODE: lambda: code.find(part, setting),
-        Kind.CONF: lambda: _find_conf(part, setting),
+        Kind.CONF: lambda: _find_conf(part, context, setting),
         Kind.DOCKERFILE: lambda: dockerfile.find(part),
         Kind.ENV: lambda: env.find(part, context),
         Kind.JAVASCRIPT: lambda: javascript.find(part, setting),
@@ -162,9 +162,12 @@ def _find(kind: Kind, part: Part, context: Context, setting: Setting) -> t.Itera
     yield from places.unique(finder[kind]())
 
 
-def _find_conf(part: Part, setting: Setting) -> t.Iterator[Mention]:
-    finder = nginx.find if nginx.is_nginx(part.string) else settings.find_lines
-    yield from finder(part, setting)
+def _find_conf(part: Part, context: Context, setting: Setting) -> t.Iterator[Mention]:
+    if nginx.is_nginx(part.string):
+        where = context.project.setting_of("nginx")
+        yield from nginx.find(part, where.also(*setting.names))
+    else:
+        yield from settings.find_lines(part, setting)
 
 
 def _find_json(mentions: t.Iterator[Mention], part: Part, setting: Setting) -> t.Iterator[Mention]:
@@ -192,7 +195,8 @@ def _find_yaml(part: Part, context: Context, setting: Setting) -> t.Iterator[Men
     elif any(map(kubernetes.is_kubernetes, tree.roots)):
         yield from places.unique(kubernetes.find(tree))
     elif any(map(prometheus.is_prometheus, tree.roots)):
-        yield from places.unique(prometheus.find(tree))
+        where = context.project.setting_of("prometheus")
+        yield from places.unique(prometheus.find(tree, where.also(*setting.names)))
     elif not any(map(_is_registry, tree.roots)):
         yield from settings.find_yaml(tree, setting)
 

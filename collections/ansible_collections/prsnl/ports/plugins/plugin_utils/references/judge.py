@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import ipaddress
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
+from ansible_collections.prsnl.ports.plugins.plugin_utils.references import places
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.mentions import (
     Hint,
     Inside,
@@ -76,6 +75,9 @@ class Surroundings:
     containers: frozenset[str] = frozenset()
     cluster: frozenset[str] = frozenset()
     ours: frozenset[str] = frozenset()
+    # What containers are called, each by several names, and the directories of Dockerfiles.
+    boxes: tuple[tuple[Name, ...], ...] = ()
+    built: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class _Standing:
     service: str
     right: Endpoint | None = None
     past: Past | None = None
+    # Whether the endpoint is named, and not only the service.
+    named: bool = False
 
 
 class Judge:
@@ -136,9 +140,12 @@ class Judge:
                     for service in services
                     if (standing := self._standing(path, service, port, mention)) is not None
                 ]
+                if standings and name[0] is Hint.OWN:
+                    return doubted(self._settled(port, standings), self._boxed(path, standings[0]))
                 if standings:
                     return self._settled(port, standings)
-                named += [service for service in services if service not in named]
+                if strong and (name[0] is not Hint.OWN or self.names.configured_in(path)):
+                    named += [service for service in services if service not in named]
                 if strong and self._is_authority(name):
                     # It is sure what this is, so that weaker names say nothing about it.
                     foreign = True
@@ -164,6 +171,23 @@ class Judge:
         folder = self.names.folder_of(path)
         return (configured & folder) or (configured if len(configured) == 1 else folder)
 
+    def _boxed(self, path: str, standing: _Standing) -> str:
+        """Why the port of a directory's program isn't that of a host, if that may be so.
+
+        In a container it has to agree with what is published from there. The registry says by
+        `config` which files have to agree with it all the same.
+        """
+        if self.names.configured_in(path) or standing.named:
+            return ""
+        folders = path.split("/")
+        built = any("/".join(folders[:n]) in self.surroundings.built for n in range(len(folders)))
+        boxed = any(
+            standing.service in self.names.meaning(name).strong
+            for names in self.surroundings.boxes
+            for name in names
+        )
+        return "it may be the port inside the service's container" if built or boxed else ""
+
     def _is_authority(self, name: Name) -> bool:
         hint, text = name
         if hint is Hint.SCHEME:
@@ -178,6 +202,7 @@ class Judge:
         ]
         texts = [text for hint, text in mention.names if hint is not Hint.SCHEME]
         names = self.names.named_endpoints(service, texts)
+        told = bool(names)
         folder = any(hint is Hint.FOLDER for hint, _text in mention.names)
         if mention.scope is not Scope.CLIENT and not folder:
             configured = self.names.configured_in(path)
@@ -189,11 +214,12 @@ class Judge:
         had = self._had(named, port)
         if len(had) == 1:
             retired = self.ports.is_retired(service, port)
-            return _Standing(service, past=Past(service, had[0].id, retired, had[0]))
-        past = self.ports.past_of(service, port)
-        if past is None or (mention.protocol and not self._speaks(past, mention.protocol)):
+            past = Past(service, had[0].id, retired, had[0])
+            return _Standing(service, past=past, named=told)
+        former = self.ports.past_of(service, port)
+        if former is None or (mention.protocol and not self._speaks(former, mention.protocol)):
             return None
-        return _Standing(service, past=past)
+        return _Standing(service, past=former)
 
     def _had(self, endpoints: list[Endpoint], port: int) -> list[Endpoint]:
         return [endpoint for endpoint in endpoints if self.ports.endpoint_had(endpoint, port)]
@@ -217,24 +243,28 @@ class Judge:
         return Verdict(RIGHT, message, endpoint.service, endpoint.id)
 
     def _stale(self, port: int, past: Past) -> Verdict:
-        what = "retired" if past.retired else "former"
-        whose = self.ports.title(past.service)
-        if past.use is not None and not past.retired and len(self._siblings(past)) > 1:
-            whose = past.use.id
+        what = self._what(past)
         if past.use is not None:
-            message = f"{port} is {whose}'s {what} port, use {past.use.port}"
+            what += f", use {past.use.port}"
         elif past.gone:
-            message = f"{port} is {whose}'s {what} port, and {whose} is gone"
+            what += f", and {past.service} is gone"
         else:
-            ports = listed([f"{e.port} ({e.id})" for e in self._siblings(past)], "or")
-            message = f"{port} is {whose}'s {what} port, use {ports}"
+            ports = [f"{endpoint.port} ({endpoint.id})" for endpoint in self._siblings(past)]
+            what += f", use {listed(ports, 'or')}"
         return Verdict(
             STALE,
-            message,
+            f"{port} is {what}",
             past.service,
             past.use.id if past.use else past.endpoint,
             past.use.port if past.use else None,
         )
+
+    def _what(self, past: Past) -> str:
+        """What a port was, in words."""
+        whose = self.ports.title(past.service)
+        if past.use is not None and not past.retired and self._siblings(past)[1:]:
+            whose = past.use.id
+        return f"{whose}'s {'retired' if past.retired else 'former'} port"
 
     def _siblings(self, past: Past) -> list[Endpoint]:
         return self.ports.by_service.get(past.service, [])
@@ -243,55 +273,52 @@ class Judge:
         past = self.ports.only_past(port)
         used = self.ports.in_use.get(port, [])
         if past:
-            old = self._stale(port, past[0])
-            whose = f"nothing says that this is {self.ports.title(past[0].service)}"
+            doubt = f"nothing says that this is {self.ports.title(past[0].service)}"
             if named:
-                whose = f"this is {self.ports.title(named[0])}"
-            return dataclasses.replace(
-                old, verdict=AMBIGUOUS, message=f"{old.message}, but {whose}", use=None
-            )
+                doubt = f"this is {self.ports.title(named[0])}"
+            return doubted(self._stale(port, past[0]), doubt)
         if named and used and self.names.is_about(used[0].service, named[0]):
             return self._right(port, used[0])
-        if named:
+        if named and not mention.prose:
             service = named[0]
             own = listed([str(e.port) for e in self.ports.by_service.get(service, [])] or ["none"])
             other = f" but {used[0].id}'s" if used else ""
             message = f"{port} is no port of {self.ports.title(service)} ({own}){other}"
             return Verdict(UNKNOWN, message, service)
-        if used and mention.scope is not Scope.CONTAINER:
+        if used and not named and mention.scope is not Scope.CONTAINER:
             return self._right(port, used[0])
         return None
 
     def _placed(self, path: str, port: int, mention: Mention, found: Verdict) -> Verdict | None:
         """The verdict, where the number stands: inside a container it isn't the registry's."""
         internal, doubt = mention.scope is Scope.CONTAINER, mention.doubt
+        if internal and (Hint.OWN, "") in mention.names and self.names.configured_in(path):
+            # The registry says that the file has to agree with it.
+            internal, doubt = False, ""
         if mention.scope is Scope.CLIENT:
             internal, unreached = self._reached(mention, found)
             doubt = unreached or doubt
-        if internal and not mention.doubt:
-            return None if found.verdict == UNKNOWN else self._internal(port, found)
+        if internal and found.verdict == UNKNOWN:
+            return None
+        if internal and (not doubt or self._is_container_of(mention, found)):
+            return self._internal(port, found)
         if not doubt and (path.startswith(_CI) or path in _CI_FILES):
             doubt = "a job of CI runs on a host of its own"
-        return self._doubted(found, doubt) if doubt else found
+        return doubted(found, doubt)
 
     def _internal(self, port: int, found: Verdict) -> Verdict:
         message = f"{port} is a container's own port"
         return dataclasses.replace(found, verdict=INTERNAL, message=message, use=None)
 
-    @staticmethod
-    def _doubted(found: Verdict, doubt: str) -> Verdict:
-        if found.verdict != STALE:
-            return found
-        return dataclasses.replace(
-            found, verdict=AMBIGUOUS, message=f"{found.message}, if it is meant: {doubt}", use=None
-        )
+    def _is_container_of(self, mention: Mention, found: Verdict) -> bool:
+        return any(found.service in self.names.meaning(n).strong for n in mention.container)
 
     def _reached(self, mention: Mention, found: Verdict) -> tuple[bool, str]:
         """Whether a client reaches a container's own port, and what makes that doubtful."""
         host = mention.host.casefold().strip("[]")
         known, inside = self.surroundings, mention.inside
         boxed = inside is not Inside.NOWHERE
-        if boxed and any(found.service in self.names.meaning(name).strong for name in mention.container):
+        if boxed and self._is_container_of(mention, found):
             inside = Inside.SERVER
         name, _dot, domain = host.partition(".")
         offered = name in known.cluster and (not domain or "svc" in domain.split("."))
@@ -299,7 +326,7 @@ class Judge:
         doubt = ""
         if host in _GATEWAYS or host in known.ours or contained or offered:
             pass
-        elif host and not _is_loopback(host):
+        elif host and not places.is_loopback(host):
             doubt = f"nothing says what host {mention.host} is"
         elif inside is Inside.SERVER:
             contained = True
@@ -310,12 +337,9 @@ class Judge:
         return contained, doubt
 
 
-@functools.lru_cache(maxsize=4096)
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
+def doubted(found: Verdict, doubt: str) -> Verdict:
+    """A stale number that mustn't be touched, and why; another one as it is."""
+    if found.verdict != STALE or not doubt:
+        return found
+    message = f"{found.message}; not touched: {doubt}"
+    return dataclasses.replace(found, verdict=AMBIGUOUS, message=message, use=None)

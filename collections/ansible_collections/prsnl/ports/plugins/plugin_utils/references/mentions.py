@@ -52,7 +52,7 @@ class Mention:
     `names` are what may say whose it is, the strongest first. `host` is where a client connects
     to, as it is written, and empty if that isn't said; `container` is what the container that it
     runs in is called. `doubt` says why the number must not be rewritten. `origin` marks the
-    origins that an API admits (CORS).
+    origins that an API admits (CORS), `prose` what people wrote for people.
     """
 
     start: int
@@ -63,5 +63,6 @@ class Mention:
     inside: Inside = Inside.NOWHERE
     container: tuple[Name, ...] = ()
     origin: bool = False
+    prose: bool = False
     protocol: str = ""
     doubt: str = ""

@@ -239,9 +239,9 @@ class Names:
         return meaning
 
     def _route(self, path: str) -> frozenset[str]:
-        path = path.strip("/*^~$ ") + "/"
+        plain = path.strip("/*^~$ ") + "/"
         for prefix, service in self._routes:
-            if prefix and path.startswith(prefix + "/"):
+            if plain.startswith(prefix + "/") if prefix else path == "/":
                 return frozenset((service,))
         return frozenset()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import ipaddress
 import re
 import typing as t
 
@@ -60,6 +61,9 @@ _OWN_WORDS: t.Final = word_set(
     " web ws"
 )
 _HOST_WORDS: t.Final = ("host", "hostname", "server", "addr", "address", "ip", "servicehost")
+# Beside a port they say what listens there.
+_DRIVER_WORDS: t.Final = ("engine", "driver", "dialect", "adapter", "client", "type", "connection")
+SIBLING_WORDS: t.Final = (*_HOST_WORDS, *_DRIVER_WORDS)
 _ADDRESS_WORDS: t.Final = word_set(
     "addr address addresses bind broker brokers dsn endpoint endpoints host hosts listen node nodes"
     " origin origins server servers target targets upstream upstreams uri url urls"
@@ -135,6 +139,7 @@ class Setting:
     resolve: Resolve = _unresolved
     values: Values = dataclasses.field(default_factory=dict)
     origin: bool = False
+    prose: bool = False
     doubt: str = ""
 
     def also(self, *names: Name, **changes: t.Any) -> Setting:
@@ -160,6 +165,7 @@ class Setting:
             inside=self.inside,
             container=self.container,
             origin=self.origin,
+            prose=self.prose,
             doubt=self.doubt,
         )
 
@@ -172,6 +178,7 @@ class Setting:
             names,
             inside=self.inside,
             container=self.container,
+            prose=self.prose,
             doubt=self.doubt,
         )
 
@@ -185,9 +192,13 @@ def resolved(host: str, resolve: Resolve) -> str:
     if match is None:
         return host
     value = resolve(match[1].rpartition(".")[2])
+    if value is not None and value.startswith("$"):
+        # The value is a variable in turn, often the one of the same name outside.
+        match = _DEFAULT.match(value)
+        value = None
     if value is None:
-        default = match.groupdict().get("default") or ""
-        return default if _PLAIN_HOST.fullmatch(default) else host
+        default = match.groupdict().get("default") if match else None
+        return default if default and _PLAIN_HOST.fullmatch(default) else host
     return value
 
 
@@ -195,6 +206,23 @@ def sibling_host(name: str, values: Values) -> str:
     """The host that goes with a port: `POSTGRES_HOST` with `POSTGRES_PORT`; empty if none does."""
     stem = _PORT_END.sub("", flat(name))
     return next((values[stem + word] for word in _HOST_WORDS if stem + word in values), "")
+
+
+def _sibling_drivers(name: str, values: Values) -> tuple[Name, ...]:
+    stem = _PORT_END.sub("", flat(name))
+    return tuple((Hint.WORDS, values[stem + w]) for w in _DRIVER_WORDS if stem + w in values)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is of the host's own, or means any address of it."""
+    host = host.casefold().strip("[]")
+    if host in ("localhost", "*", "true") or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
 
 
 def _authority(part: Part) -> Part:
@@ -316,11 +344,13 @@ def _port_value(name: str, part: Part, setting: Setting) -> t.Iterator[Mention]:
         span, names = number_in(piece.unquoted())
         if span is None:
             continue
-        names = (*setting.names, *names)
-        if is_own_name(name):
+        host = resolved(sibling_host(name, setting.values), setting.resolve)
+        names = (*setting.names, *names, *_sibling_drivers(name, setting.values))
+        # A program listens on its own addresses; another host's is one that it connects to.
+        if is_own_name(name) and (not host or is_loopback(host)):
             yield setting.server(span, (*names, *setting.own))
         else:
-            yield setting.client(span, names, sibling_host(name, setting.values))
+            yield setting.client(span, names, host)
 
 
 def assignments(
@@ -365,4 +395,5 @@ def mapped(part: Part, scope: Scope, setting: Setting, protocol: str = "") -> t.
     if span:
         # Who the container is says more than the name of a variable.
         found = (*setting.names, *names)
-        yield Mention(*span, scope, found, protocol=protocol, doubt=doubt)
+        prose = setting.prose
+        yield Mention(*span, scope, found, protocol=protocol, prose=prose, doubt=doubt)

@@ -42,7 +42,9 @@ class Ports:
             before = change.old or newest.get(change.endpoint)
             if before and before != change.new:
                 service = change.endpoint.partition(".")[0]
-                self._had[service, before][change.endpoint] = change.new is None
+                had = self._had[service, before]
+                had.pop(change.endpoint, None)
+                had[change.endpoint] = change.new is None
             newest[change.endpoint] = change.new
         self._registry = registry
         self.origins = [e for e in registry.endpoints.values() if e.browser_origin]
@@ -70,7 +72,9 @@ class Ports:
         retired = self._retired(service, port)
         if not had and not retired:
             return None
-        heirs = [endpoint for endpoint in present if endpoint.id in had]
+        by_id = {endpoint.id: endpoint for endpoint in present}
+        # Whoever had it last is meant.
+        heirs = [by_id[name] for name in had if name in by_id][-1:]
         if not heirs:
             heirs = [endpoint for endpoint in present if endpoint.expect == "bound"]
         return Past(

@@ -30,8 +30,12 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.references.judge impor
     Judge,
     Surroundings,
     Verdict,
+    doubted,
 )
-from ansible_collections.prsnl.ports.plugins.plugin_utils.references.kinds import kubernetes
+from ansible_collections.prsnl.ports.plugins.plugin_utils.references.kinds import (
+    dockerfile,
+    kubernetes,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.kinds.compose import Project
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.mentions import Mention
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts import Part
@@ -40,6 +44,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
 # Larger files are data.
 MAX_BYTES: t.Final = 1 << 20
 VERDICTS: t.Final = (STALE, AMBIGUOUS, UNKNOWN, RIGHT, INTERNAL)
+_TELL_OTHERS: t.Final = frozenset((Kind.YAML, Kind.DOCKERFILE))
 _LEASES: t.Final = "leases.yml"
 _DESCRIBES_OTHERS: t.Final = re.compile(rb"^[ \t]*(?:services|apiVersion|image|build)[ \t]*:", re.M)
 
@@ -146,6 +151,7 @@ class _Scanner:
         self._project = Project()
         self._cluster: set[str] = set()
         self._headless: set[str] = set()
+        self._built: set[str] = set()
         self._trees: dict[str, yaml_nodes.Tree] = {}
         self._judge = Judge(registry)
         self._numbers = sorted(self._judge.ports.numbers())
@@ -160,7 +166,7 @@ class _Scanner:
             kind = finders.kind_of(path)
             if kind is None:
                 continue
-            if wanted is not None and path not in wanted and kind is not Kind.YAML:
+            if wanted is not None and path not in wanted and kind not in _TELL_OTHERS:
                 continue
             found = self._read(path, kind)
             files += 1
@@ -169,14 +175,15 @@ class _Scanner:
             document = Document.from_bytes(path, found.data)
             if document is None:
                 continue
-            if kind is Kind.YAML:
-                self._take_in(document)
+            self._take_in(kind, document)
             if wanted is None or path in wanted:
                 documents.append((kind, found, document))
         self._judge.surroundings = Surroundings(
             containers=frozenset(self._project.hosts | self._headless),
             cluster=frozenset(self._cluster),
             ours=self._hosts,
+            boxes=tuple(container.names for container in self._project.containers.values()),
+            built=frozenset(self._built),
         )
         variables = self._variables()
         result = Scan(self._root, [], files)
@@ -223,9 +230,12 @@ class _Scanner:
             return found
         return None
 
-    def _take_in(self, document: Document) -> None:
-        """What a YAML file says about containers and Services."""
-        if not _DESCRIBES_OTHERS.search(document.data):
+    def _take_in(self, kind: Kind, document: Document) -> None:
+        """What a file says about containers and Services."""
+        if kind is Kind.DOCKERFILE:
+            self._built.add(posixpath.dirname(document.path))
+            self._project.bases |= dockerfile.bases(document.text)
+        if kind is not Kind.YAML or not _DESCRIBES_OTHERS.search(document.data):
             return
         try:
             nodes = yaml_nodes.Tree(Part.whole(document.text))
@@ -255,6 +265,10 @@ class _Scanner:
             text = document.text[mention.start : mention.end]
             for port in self._ports_of(text):
                 verdict = self._judge.judge(document.path, port, mention)
+                if verdict and mention.prose and verdict.use:
+                    row = document.line_text(document.position(mention.start)[0])
+                    if re.search(rf"(?<!\d){verdict.use}(?!\d)", row):
+                        verdict = doubted(verdict, "the line has both")
                 if verdict is not None:
                     judged.setdefault((mention.start, mention.end), []).append((port, verdict))
         found = []
@@ -262,10 +276,10 @@ class _Scanner:
             agreed = _agreed(verdicts, is_range="-" in document.text[slice(*span)])
             if agreed is None:
                 continue
-            port, verdict = agreed
+            number, verdict = agreed
             line, column = document.position(span[0])
             reference = Reference(
-                document.path, line, column, *document.byte_span(*span), port,
+                document.path, line, column, *document.byte_span(*span), number,
                 verdict.verdict, verdict.message, verdict.service, verdict.endpoint, verdict.use,
             )  # fmt: skip
             stale = verdict.verdict == STALE and verdict.use is not None
@@ -289,10 +303,7 @@ def _agreed(verdicts: list[tuple[int, Verdict]], is_range: bool) -> tuple[int, V
         return worst if worst[1].verdict in (STALE, AMBIGUOUS) else None
     meanings = {(verdict.verdict, verdict.use) for _port, verdict in verdicts}
     if worst[1].verdict == STALE and len(meanings) > 1:
-        doubt = "other places use the same text with another meaning"
-        message = f"{worst[1].message}, if it is meant: {doubt}"
-        changed = dataclasses.replace(worst[1], verdict=AMBIGUOUS, message=message, use=None)
-        return worst[0], changed
+        return worst[0], doubted(worst[1], "other places use it with another meaning")
     return worst
 
 

@@ -21,6 +21,7 @@ _DEFAULT: t.Final = re.compile(
     r"(?P<name>[A-Za-z_][\w-]*)[\"'\])]*\s*(?:,|\|\||\?\?|\?:|\.unwrap_or\w*\(|\bor\b)\s*"
     r"(?P<value>\"\d{2,5}\"|'\d{2,5}'|\d{2,5}(?![\w.]))"
 )
+_DEFINED: t.Final = re.compile(r"(?P<name>\w*HOST\w*)[\"']\s*,\s*(?P<value>\"[\w.-]+\"|'[\w.-]+')")
 _LISTEN: t.Final = re.compile(r"\b(?:listen|Listen|bind)\w*\(\s*[\"']?:?(?P<port>\d{2,5})(?![\w.])")
 
 
@@ -28,7 +29,7 @@ def find(part: Part, setting: Setting = PLAIN) -> t.Iterator[Mention]:
     """The ports of source code, without knowing its language."""
     pairs = [
         (match["name"], part.group(match, "value"))
-        for pattern in (_ASSIGNED, _DEFAULT)
+        for pattern in (_ASSIGNED, _DEFAULT, _DEFINED)
         for match in part.finditer(pattern)
     ]
     yield from places.assignments(pairs, setting)

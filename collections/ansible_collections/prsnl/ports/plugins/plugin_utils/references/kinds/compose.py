@@ -77,6 +77,8 @@ class Project:
     def __init__(self) -> None:
         self._files: dict[str, _Entries] = {}
         self._folders: dict[str, list[str]] = {}
+        # The images that Dockerfiles of the tree begin with.
+        self.bases: set[str] = set()
 
     def add(self, path: str, tree: yaml_nodes.Tree) -> bool:
         """Takes a file in; whether it is a Compose file."""
@@ -94,14 +96,43 @@ class Project:
         return path in self._files
 
     @functools.cached_property
-    def hosts(self) -> frozenset[str]:
-        """Every name under which containers reach each other."""
-        return frozenset(
-            name.casefold()
+    def containers(self) -> dict[tuple[str, str], Container]:
+        """The containers of all files, by file and service."""
+        return {
+            (path, service): self.container(path, service)
             for path, services in self._files.items()
             for service in services
-            for name in self.container(path, service).hosts
-        )
+        }
+
+    @functools.cached_property
+    def programs(self) -> frozenset[str]:
+        """The names of the images that containers run, without their makers and versions."""
+        names = [n for container in self.containers.values() for n in container.names]
+        images = {text for hint, text in names if hint is Hint.IMAGE} | self.bases
+        return frozenset(posixpath.basename(image).partition(":")[0] for image in images)
+
+    @functools.cached_property
+    def env_files(self) -> dict[str, Container]:
+        """The containers that files of variables are given to."""
+        found: dict[str, Container] = {}
+        for (path, service), container in self.containers.items():
+            node = self._files[path][service]
+            for item in _env_files(yaml_nodes.get(node, "env_file")):
+                file = posixpath.normpath(posixpath.join(posixpath.dirname(path), item))
+                found.setdefault(file, container)
+        return found
+
+    def setting_of(self, program: str) -> Setting:
+        """Where the configuration of a program is read: in a container if one runs it."""
+        if program not in self.programs:
+            return Setting()
+        return Setting(inside=Inside.VENDOR, container=((Hint.IMAGE, program),))
+
+    @functools.cached_property
+    def hosts(self) -> frozenset[str]:
+        """Every name under which containers reach each other."""
+        hosts = (name for container in self.containers.values() for name in container.hosts)
+        return frozenset(name.casefold() for name in hosts)
 
     def find(self, path: str, tree: yaml_nodes.Tree) -> t.Iterator[Mention]:
         """The ports of a file."""
@@ -196,6 +227,12 @@ def _extended(path: str, node: yaml_nodes.Node) -> tuple[str, str] | None:
     if file:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(path), file))
     return path, yaml_nodes.scalar(yaml_nodes.get(extends, "service"))
+
+
+def _env_files(node: yaml_nodes.Node | None) -> list[str]:
+    paths = [yaml_nodes.scalar(item) for item in yaml_nodes.scalars(node)]
+    paths += [yaml_nodes.scalar(yaml_nodes.get(item, "path")) for item in yaml_nodes.items(node)]
+    return [path for path in paths if path]
 
 
 def _server_variables(entries: _Entries) -> list[str]:

@@ -27,11 +27,17 @@ _INSTRUCTION: t.Final = re.compile(
 )
 _ASSIGNED: t.Final = re.compile(r"(?P<name>[A-Za-z_]\w*)=(?P<value>\"[^\"]*\"|'[^']*'|\S*)")
 _OLD_FORM: t.Final = re.compile(r"(?P<name>[A-Za-z_]\w*)\s+(?P<value>[^=\r\n]+)$")
+_FROM: t.Final = re.compile(r"^FROM\s+(?:--\S+\s+)*(\S+)", re.MULTILINE | re.IGNORECASE)
 _PORT: t.Final = re.compile(r"(?<!\S)(?P<port>\d{1,5})(?:-\d{1,5})?(?:/(?P<protocol>\w+))?")
 _CHECK: t.Final = re.compile(r"\s*(?:--\S+\s+|\\\s+)*CMD\s+")
 _WORD: t.Final = re.compile(r'"(?:\\.|[^"\\])*"')
 _COMMANDS: t.Final = word_set("CMD ENTRYPOINT HEALTHCHECK RUN")
 _AGREE: t.Final = "an image's port has to agree with what is published from it"
+
+
+def bases(text: str) -> set[str]:
+    """The images that a Dockerfile begins with."""
+    return {match[1] for match in _FROM.finditer(text)}
 
 
 def find(part: Part) -> t.Iterator[Mention]:
@@ -48,8 +54,14 @@ def find(part: Part) -> t.Iterator[Mention]:
             for port in value.finditer(_PORT):
                 names = (*container, (Hint.OWN, ""))
                 protocol = port["protocol"] or ""
-                span = port.span("port")
-                yield Mention(*span, Scope.CONTAINER, names, protocol=protocol, doubt=_AGREE)
+                yield Mention(
+                    *port.span("port"),
+                    Scope.CONTAINER,
+                    names,
+                    container=container,
+                    protocol=protocol,
+                    doubt=_AGREE,
+                )
         elif name in ("ENV", "ARG"):
             found = list(value.finditer(_ASSIGNED)) or list(value.finditer(_OLD_FORM))
             pairs += [(one["name"], value.group(one, "value")) for one in found]

@@ -59,7 +59,10 @@ def find(part: Part, context: Context) -> t.Iterator[Mention]:
             value = value.at((value.start, comment.start()))
         (told if match["comment"] else pairs).append((match["name"], value))
     values = {places.flat(name): value.unquoted().string for name, value in pairs}
+    reader = context.project.env_files.get(context.path)
     setting = Setting().among(values)
+    if reader is not None:
+        setting = setting.also(inside=reader.inside, container=(*reader.names, (Hint.OWN, "")))
     for name, value in pairs:
         uses = context.variables.get(name, ())
         if uses and places.port_of(value.unquoted().string):

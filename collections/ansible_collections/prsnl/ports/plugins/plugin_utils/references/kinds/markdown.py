@@ -45,6 +45,20 @@ _SAID: t.Final = re.compile(
       | (?<![\w.:/-])(?P<f>\d{2,5})(?=[`*_]*\s+(?:port\b|(?:is\s+)?(?:for|by|->|=>|→)\s))""",
     re.VERBOSE | re.IGNORECASE,
 )
+_HOST_LINE: t.Final = re.compile(
+    r"[\s>*+-]*[*_`]*(?:host(?:\s?name)?|server|address)[*_`]*\s*[:=]\s*[*_`\"']*(?P<host>[\w.-]+)",
+    re.IGNORECASE,
+)
+_ASSIGNED: t.Final = re.compile(r"\b(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>[^\s`'\",;|)]+)")
+# An address: of lower case, as hosts are written.
+_ADDRESS: t.Final = re.compile(
+    r"(?<![\w./:@-])(?P<host>[a-z][a-z0-9_.-]*):(?P<port>\d{2,5})(?![\w.:-])"
+)
+_NUMBER: t.Final = re.compile(r"\d{2}")
+_HOST_SAID: t.Final = re.compile(
+    r"\b(?:host(?:\s?name)?|server)\b[\s`\"'*:=]*[`\"'](?P<host>[\w.-]+)[`\"']", re.IGNORECASE
+)
+_SENTENCE: t.Final = re.compile(r".+?(?:(?<=[.!?;])(?=\s+[^\sa-z])|$)", re.DOTALL)
 _MAPPING: t.Final = re.compile(r"(?<![\w.:-])\d{1,5}:\d{1,5}(?![\w.:-])")
 _UNIT: t.Final = re.compile(
     r"\w|[`*_)]*\s*(?:%|ms\b|s\b|sec|min|hour|day|week|month|year|[kmgt]i?b\b|bytes?\b|px\b|rows?\b"
@@ -98,6 +112,8 @@ class _Document:
         self._find_block = find_block
         self._headings: dict[int, str] = {}
         self._columns: list[str] = []
+        # What a list of settings says before it says the port.
+        self._host = ""
         # The lines of a list that the next one is below, with their indentation.
         self._above: list[tuple[int, str]] = []
 
@@ -110,6 +126,9 @@ class _Document:
                 if end > index + 1 and not self._past:
                     first, last = self._lines[index + 1], self._lines[end - 1]
                     block = first.at((first.start, last.end))
+                    if not block.search(_NUMBER):
+                        index = end + 1
+                        continue
                     setting = Setting(names=self._around)
                     yield from self._find_block(fence["language"].lower(), block, setting)
                 self._columns = []
@@ -161,13 +180,18 @@ class _Document:
         elif text.strip() and "|" not in text and _UNDERLINE.match(after):
             self._enter(1 if after.startswith("=") else 2, text.strip())
         if "|" in text and self._columns:
-            yield from self._row(line)
+            if line.search(_NUMBER):
+                yield from self._row(line)
             return
         self._columns = []
         indent = len(text) - len(text.lstrip())
         self._above = [(depth, above) for depth, above in self._above if depth < indent]
         above = tuple((Hint.WORDS, words) for _depth, words in reversed(self._above))
-        yield from _prose(line, (*above, *self._around), self._past)
+        if line.search(_NUMBER):
+            yield from _prose(line, (*above, *self._around), self._past, self._host)
+        host = line.match(_HOST_LINE)
+        if host or heading or not text.strip():
+            self._host = host["host"] if host else ""
         if text.strip():
             self._above.append((indent, text))
         elif not after.startswith((" ", "\t")):
@@ -176,6 +200,7 @@ class _Document:
     def _row(self, line: Part) -> t.Iterator[Mention]:
         cells = _cells(line)
         past = self._past or _TELLS_PAST.search(line.string) is not None
+        inner = _OF_CONTAINER.search(line.string) is not None
         for number, cell in enumerate(cells):
             title = self._columns[number] if number < len(self._columns) else ""
             others = [other.string.strip() for other in cells if other is not cell]
@@ -187,10 +212,12 @@ class _Document:
             if not ports:
                 yield from _prose(cell, names, past)
             elif not past and not _PAST_COLUMN.search(title):
-                scope = Scope.CONTAINER if _INNER_COLUMN.search(title) else Scope.HOST
+                inside = inner or _INNER_COLUMN.search(title)
+                scope = Scope.CONTAINER if inside else Scope.HOST
                 for match in ports:
                     protocol = (match["protocol"] or "").lower()
-                    yield Mention(*match.span("port"), scope, names, protocol=protocol)
+                    span = match.span("port")
+                    yield Mention(*span, scope, names, protocol=protocol, prose=True)
 
 
 def _cells(line: Part) -> list[Part]:
@@ -213,19 +240,32 @@ def _is_port(part: Part, match: re.Match[str]) -> bool:
     return not (_UNIT.match(part.text, end, part.end) or _VERSION.search(before))
 
 
-def _prose(line: Part, around: tuple[Name, ...], past: bool) -> t.Iterator[Mention]:
-    text = line.string
-    if past or _TELLS_PAST.search(text):
-        return
-    setting = Setting(names=((Hint.WORDS, text), *around))
-    found = list(places.texts(line, setting))
+def _prose(line: Part, around: tuple[Name, ...], past: bool, host: str = "") -> t.Iterator[Mention]:
+    for sentence in line.finditer(_SENTENCE) if not past else ():
+        if not _TELLS_PAST.search(sentence[0]):
+            yield from _sentence(line.group(sentence), line.string, around, host)
+
+
+def _sentence(line: Part, text: str, around: tuple[Name, ...], host: str) -> t.Iterator[Mention]:
+    setting = Setting(names=((Hint.WORDS, text), *around), prose=True)
+    pairs = [(match["name"], line.group(match, "value")) for match in line.finditer(_ASSIGNED)]
+    found = [*places.assignments(pairs, setting), *places.texts(line, setting)]
+    for match in line.finditer(_ADDRESS):
+        host = match["host"]
+        found.append(setting.client(match.span("port"), setting.names, host))
     for match in line.finditer(_MAPPING):
         # A mapping of a container, as people write it down.
         found += places.mapping(line.group(match), setting)
     scope = Scope.CONTAINER if _OF_CONTAINER.search(text) else Scope.HOST
+    said = line.search(_HOST_SAID)
+    host = said["host"] if said else host
     for match in line.finditer(_SAID):
         if _is_port(line, match):
-            found.append(Mention(*match.span(match.lastgroup or 0), scope, setting.names))
+            span = match.span(match.lastgroup or 0)
+            if host:
+                found.append(setting.client(span, setting.names, host))
+            else:
+                found.append(Mention(*span, scope, setting.names, prose=True))
     for mention in places.unique(found):
         if not _TURNED_DOWN.search(line.text[line.start : mention.start]):
             yield mention

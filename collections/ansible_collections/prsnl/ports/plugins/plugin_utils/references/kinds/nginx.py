@@ -14,7 +14,6 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.references.mentions im
     Hint,
     Mention,
     Name,
-    Scope,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts import Part, word_set
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.places import PLAIN, Setting
@@ -107,8 +106,8 @@ def _mentions(directive: _Directive, setting: Setting) -> t.Iterator[Mention]:
         if match and places.port_of(match["port"]):
             names: tuple[Name, ...] = ((Hint.PROGRAM, "nginx"),)
             udp = {"udp", "quic"} & {word.string for word in directive.arguments}
-            protocol = "udp" if udp else ""
-            yield Mention(*match.span("port"), Scope.HOST, names, protocol=protocol)
+            mention = setting.server(match.span("port"), names)
+            yield dataclasses.replace(mention, protocol="udp" if udp else "")
         return
     if directive.name in _PASSES or (directive.name == "server" and directive.upstream):
         match = first.match(_SERVER)

@@ -13,10 +13,12 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.references.kinds impor
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.mentions import (
     Hint,
     Mention,
-    Name,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts import word_set
-from ansible_collections.prsnl.ports.plugins.plugin_utils.references.places import PLAIN
+from ansible_collections.prsnl.ports.plugins.plugin_utils.references.places import (
+    PLAIN,
+    Setting,
+)
 
 _TARGET: t.Final = re.compile(r"(?P<host>\[[^\]]*\]|[\w.-]+):(?P<port>\d{1,5})(?=/|$)")
 _KEYS: t.Final = word_set("scrape_configs alerting scrape_config_files")
@@ -30,25 +32,23 @@ def is_prometheus(root: yaml_nodes.Node) -> bool:
     return bool(groups) and all(yaml_nodes.get(group, "targets") is not None for group in groups)
 
 
-def find(tree: yaml_nodes.Tree) -> t.Iterator[Mention]:
-    """The ports of targets, and of URLs."""
+def find(tree: yaml_nodes.Tree, setting: Setting = PLAIN) -> t.Iterator[Mention]:
+    """The ports of targets, and of URLs. The setting says where Prometheus runs."""
     for root in tree.roots:
-        yield from _walk(tree, root, ())
+        yield from _walk(tree, root, setting)
     # Addresses of remote storage, of Alertmanager and so on.
-    yield from settings.find_yaml(tree)
+    yield from settings.find_yaml(tree, setting)
 
 
-def _walk(
-    tree: yaml_nodes.Tree, node: yaml_nodes.Node, names: tuple[Name, ...]
-) -> t.Iterator[Mention]:
+def _walk(tree: yaml_nodes.Tree, node: yaml_nodes.Node, setting: Setting) -> t.Iterator[Mention]:
     entries = dict(yaml_nodes.entries(node))
     job = yaml_nodes.scalar(entries.get("job_name"))
     labels = [yaml_nodes.scalar(v) for _k, v in yaml_nodes.entries(entries.get("labels"))]
-    around = (*((Hint.WORDS, text) for text in (*labels, job) if text), *names)
+    around = setting.also(*((Hint.WORDS, text) for text in (*labels, job) if text))
     for target in yaml_nodes.scalars(entries.get("targets")):
         match = tree.part(target).unquoted().match(_TARGET)
         if match and places.port_of(match["port"]):
             host = match["host"]
-            yield PLAIN.client(match.span("port"), ((Hint.LABEL, host), *around), host)
+            yield around.client(match.span("port"), ((Hint.LABEL, host), *around.names), host)
     for child in (*yaml_nodes.items(node), *entries.values()):
         yield from _walk(tree, child, around)

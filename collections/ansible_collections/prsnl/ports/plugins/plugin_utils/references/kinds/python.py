@@ -94,9 +94,7 @@ class _Module(ast.NodeVisitor):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._function(node, node.name)
 
-    def visit_AsyncFunctionDef(
-        self, node: ast.AsyncFunctionDef
-    ) -> None:
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self._function(node, node.name)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
@@ -177,10 +175,10 @@ def _mentions(value: _Value, part: Part, setting: Setting) -> t.Iterator[Mention
     if not places.is_port_name(name):
         name = next((n for n in reversed(value.names) if places.is_port_name(n)), name)
     values = dict(setting.values)
-    if value.names[-2:-1]:
+    for word in places.SIBLING_WORDS if value.names[-2:-1] else ():
         # `{"db": {"HOST": ..., "PORT": ...}}`, and a class of settings.
-        host = values.get(places.flat(f"{value.names[-2]}host"))
-        values |= {"host": host} if host else {}
+        beside = values.get(places.flat(f"{value.names[-2]}{word}"))
+        values |= {word: beside} if beside else {}
     names: list[Name] = [(Hint.WORDS, other) for other in reversed(value.names) if other != name]
     for call in reversed(value.calls):
         function = ast.unparse(call.func)
