@@ -14,7 +14,7 @@ import datetime
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addresses
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addresses, outputs
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.claims import Claims
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, Path, found
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import (
@@ -44,6 +44,7 @@ def faults(registry: Registry) -> t.Iterator[Fault]:
         _decisions,
         _dates,
         _history,
+        outputs.faults,
     ):
         yield from rule(registry)
 

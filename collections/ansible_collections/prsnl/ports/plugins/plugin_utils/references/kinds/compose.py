@@ -92,6 +92,10 @@ class Project:
             folder.sort(key=lambda p: (_BASE.fullmatch(posixpath.basename(p)) is None, p))
         return bool(services)
 
+    def services(self, path: str) -> _Entries:
+        """The services of a file."""
+        return self._files.get(path, {})
+
     def __contains__(self, path: str) -> bool:
         return path in self._files
 
