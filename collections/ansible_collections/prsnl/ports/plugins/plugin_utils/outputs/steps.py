@@ -11,7 +11,10 @@ import typing as t
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.outputs.fragments import fragment
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.scan import Change
-from ansible_collections.prsnl.ports.plugins.plugin_utils.references.tree import read_file
+from ansible_collections.prsnl.ports.plugins.plugin_utils.references.tree import (
+    read_file,
+    write_file,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
     RegistryError,
     shown,
@@ -65,3 +68,16 @@ def _generated(registry: Registry, output: Output) -> Generated:
         )
     after = fragment(registry, output).encode()
     return Generated(output, path, found.data if found else None, after)
+
+
+def write(files: t.Iterable[Generated]) -> None:
+    """Writes files, each in one step. Raises RegistryError if one can't be written."""
+    for file in files:
+        folder, name = os.path.split(file.path)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            write_file(folder, name, file.after)
+        except OSError as error:
+            raise RegistryError(
+                f"{shown(file.path)}: can't be written: {error.strerror}"
+            ) from error

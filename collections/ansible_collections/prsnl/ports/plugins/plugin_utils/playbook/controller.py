@@ -149,6 +149,17 @@ def topology(task_vars: t.Mapping[str, t.Any]) -> Topology:
     return Topology(task_vars["groups"], _Hosts(task_vars["hostvars"]))
 
 
+def host_names(task_vars: t.Mapping[str, t.Any]) -> set[str]:
+    """Every name and address of the inventory's hosts, as far as their variables are plain."""
+    names: set[str] = set()
+    for name in task_vars.get("groups", {}).get("all", ()):
+        variables = task_vars["hostvars"][name]
+        given = variables.get("port_addresses", [])
+        names |= {name, str(variables.get("ansible_host", name))}
+        names |= {str(address) for address in given} if isinstance(given, list) else set()
+    return names
+
+
 def host_plan(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The plan of the task's host as plain data; raises AnsibleError if there can't be one."""
     known = current_registry()

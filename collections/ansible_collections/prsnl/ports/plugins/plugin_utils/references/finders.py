@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import enum
-import posixpath
 import re
 import typing as t
 
@@ -85,17 +84,26 @@ _DOCKERFILE: t.Final = re.compile(
 )
 _DOCKER_CODE: t.Final = re.compile(r"\.(?:md|py|sh|js|ts|json|ya?ml|txt)$", re.IGNORECASE)
 # Examples and templates are of the kind of what is made from them.
-_TEMPLATE: t.Final = re.compile(
-    r"\.(?:j2|jinja2?|tmpl|tpl|template|example|sample|dist|in|default|bak)$", re.IGNORECASE
+_TEMPLATES: t.Final = (
+    *(".j2", ".jinja", ".jinja2", ".tmpl", ".tpl", ".template", ".example", ".sample", ".dist"),
+    *(".in", ".default", ".bak"),
 )
+_TEMPLATE: t.Final = re.compile(r"\.[a-z0-9]+$")
+_UNITS: t.Final = (".service", ".socket", ".container", ".pod", ".conf")
 # Made by tools, or about something else: versions, texts of licences, bundles.
+_BUNDLES: t.Final = (".min.js", ".bundle.js")
+_OTHER_STARTS: t.Final = (
+    *("package-lock", "npm-shrink", "composer.lock", "pnpm-lock", "requirements", "constraints"),
+    *("robots", "cmakelists", "licen", "copying", "third", "change", "history", "news", "release"),
+)
 _OTHERS: t.Final = re.compile(
-    r"package-lock\.json|npm-shrinkwrap\.json|composer\.lock|pnpm-lock\.ya?ml|.*\.min\.js"
-    r"|.*\.bundle\.js|requirements.*\.txt|constraints.*\.txt|robots\.txt|cmakelists\.txt"
-    r"|licen[cs]e.*|copying.*|third[-_]party.*|changelog.*|changes\.(?:md|rst|txt)|history\.(?:md|rst)"
-    r"|news\.(?:md|rst)|release[-_]?notes.*",
+    r"package-lock\.json|npm-shrinkwrap\.json|composer\.lock|pnpm-lock\.ya?ml"
+    r"|requirements.*\.txt|constraints.*\.txt|robots\.txt|cmakelists\.txt"
+    r"|licen[cs]e.*|copying.*|third[-_]party.*|changelog.*|changes\.(?:md|rst|txt)"
+    r"|history\.(?:md|rst)|news\.(?:md|rst)|release[-_]?notes.*",
     re.IGNORECASE,
 )
+_SETTLED: t.Final = frozenset((Kind.ENV, Kind.DOCKERFILE, Kind.UNIT, Kind.PACKAGE))
 _LANGUAGES: t.Final = {
     **dict.fromkeys(("yaml", "yml", "docker-compose", "compose"), Kind.YAML),
     **dict.fromkeys(("env", "dotenv", "environment"), Kind.ENV),
@@ -112,29 +120,44 @@ _LANGUAGES: t.Final = {
 
 
 def kind_of(path: str) -> Kind | None:
-    """How a file is read, by its path; None if no finder knows files of that name."""
-    name = posixpath.basename(path)
-    plain = _TEMPLATE.sub("", name)
-    if env.is_env_name(name) or env.is_env_name(plain):
-        return Kind.ENV
-    if systemd.is_unit_name(path):
-        return Kind.UNIT
-    if _OTHERS.fullmatch(name):
+    """How a file is read, by its path; None if no finder knows files of that name.
+
+    Every file of a tree is asked for, so what is rarely needed is looked at last.
+    """
+    name = path[path.rfind("/") + 1 :]
+    plain = _TEMPLATE.sub("", name) if name.endswith(_TEMPLATES) else name
+    lower = plain.lower()
+    if lower.startswith(_OTHER_STARTS) and _OTHERS.fullmatch(name):
         return None
-    if _DOCKERFILE.fullmatch(name) and not _DOCKER_CODE.search(name):
+    special = _special(path, name, plain)
+    if special is not None:
+        return special
+    stem, _dot, suffix = lower.rpartition(".")
+    if lower.endswith(_BUNDLES):
+        return None
+    return _NAMES.get(lower) or (_SUFFIXES.get(suffix) if stem else None)
+
+
+def _special(path: str, name: str, plain: str) -> Kind | None:
+    """The kind of a file that isn't known by its suffix alone."""
+    lower = plain.lower()
+    if "env" in lower and (env.is_env_name(name) or env.is_env_name(plain)):
+        return Kind.ENV
+    if lower.endswith(_UNITS) and systemd.is_unit_name(path):
+        return Kind.UNIT
+    if "file" in lower and _DOCKERFILE.fullmatch(name) and not _DOCKER_CODE.search(name):
         return Kind.DOCKERFILE
-    stem, _dot, suffix = plain.lower().rpartition(".")
-    folder = posixpath.basename(posixpath.dirname(path))
-    if not stem and folder in ("sites-available", "sites-enabled"):
-        return Kind.CONF
-    return _NAMES.get(plain.lower()) or (_SUFFIXES.get(suffix) if stem else None)
+    site = "." not in name and path.split("/")[-2:-1] in (["sites-available"], ["sites-enabled"])
+    return Kind.CONF if site else None
 
 
 def is_settled(path: str, kind: Kind) -> bool:
     """Whether a file is worth reading whatever numbers are in it."""
-    if kind in (Kind.ENV, Kind.DOCKERFILE, Kind.UNIT, Kind.PACKAGE):
+    if kind in _SETTLED:
         return True
-    return compose.is_compose_name(path) or javascript.is_vite_name(path)
+    return ("compose" in path and compose.is_compose_name(path)) or (
+        "vite" in path and javascript.is_vite_name(path)
+    )
 
 
 def find(kind: Kind, text: str, context: Context) -> t.Iterator[Mention]:

@@ -140,12 +140,37 @@ def scan(
     return _Scanner(registry, root, exclude, hosts).scan(only)
 
 
+def located(paths: t.Sequence[str]) -> tuple[str, list[str] | None]:
+    """The directory to scan for some paths, and the files of it that are meant, None for all.
+
+    Raises TreeError if there is no such path, or if they are several directories.
+    """
+    for path in paths:
+        if not os.path.lexists(path):
+            raise tree.TreeError(f"{path}: there is no such file or directory")
+    folders = [path for path in paths if os.path.isdir(path)]
+    if folders:
+        if len(paths) > 1:
+            raise tree.TreeError(f"{folders[0]}: found among others, allowed is one directory")
+        return folders[0], None
+    first = os.path.dirname(os.path.realpath(paths[0]))
+    root = tree.top_of(first)
+    files = [os.path.join(os.path.realpath(os.path.dirname(p)), os.path.basename(p)) for p in paths]
+    outside = [file for file in files if not file.startswith(root.rstrip("/") + "/")]
+    if outside:
+        raise tree.TreeError(f"{outside[0]}: isn't in {root}, as the first file is")
+    return root, [os.path.relpath(file, root) for file in files]
+
+
 class _Scanner:
     def __init__(
         self, registry: Registry, root: str, exclude: t.Sequence[str], hosts: t.Iterable[str]
     ) -> None:
         self._registry = registry
         self._root = root
+        top = tree.top_of(root)
+        # Files are judged by where they are in the product, also if only a part of it is read.
+        self._prefix = "" if top == root else os.path.relpath(root, top) + "/"
         self._exclude = exclude
         self._hosts = frozenset(host.casefold() for host in hosts)
         self._project = Project()
@@ -183,7 +208,7 @@ class _Scanner:
             cluster=frozenset(self._cluster),
             ours=self._hosts,
             boxes=tuple(container.names for container in self._project.containers.values()),
-            built=frozenset(self._built),
+            built=frozenset((self._prefix + folder).rstrip("/") for folder in self._built),
         )
         variables = self._variables()
         result = Scan(self._root, [], files)
@@ -224,7 +249,7 @@ class _Scanner:
         except OSError:
             # Gone, or not for us: what can't be read can't be a dependent of this user.
             return None
-        if found is None or finders.is_settled(path, kind) or self._relevant.search(found.data):
+        if found is None or finders.is_settled(path, kind) or _holds(self._relevant, found.data):
             return found
         if kind is Kind.YAML and _DESCRIBES_OTHERS.search(found.data):
             return found
@@ -264,7 +289,7 @@ class _Scanner:
         for mention in mentions:
             text = document.text[mention.start : mention.end]
             for port in self._ports_of(text):
-                verdict = self._judge.judge(document.path, port, mention)
+                verdict = self._judge.judge(self._prefix + document.path, port, mention)
                 if verdict and mention.prose and verdict.use:
                     row = document.line_text(document.position(mention.start)[0])
                     if re.search(rf"(?<!\d){verdict.use}(?!\d)", row):
@@ -310,7 +335,8 @@ def _agreed(verdicts: list[tuple[int, Verdict]], is_range: bool) -> tuple[int, V
 def number_pattern(numbers: t.Iterable[int]) -> re.Pattern[bytes]:
     """Finds one of the numbers in the bytes of a file.
 
-    Digits that numbers share are tried once, which keeps it fast for thousands of them.
+    Digits that numbers share are tried once, which keeps it fast for thousands of them. What is
+    before a match is for whoever uses it to see: here it would be looked at before every byte.
     """
     trie: dict[str, t.Any] = {}
     for number in numbers:
@@ -318,7 +344,15 @@ def number_pattern(numbers: t.Iterable[int]) -> re.Pattern[bytes]:
         for digit in str(number):
             node = node.setdefault(digit, {})
         node[""] = {}
-    return re.compile(rb"(?<![\w.])" + _alternatives(trie).encode() + rb"(?!\w)")
+    return re.compile(_alternatives(trie).encode() + rb"(?!\w)")
+
+
+def _holds(pattern: re.Pattern[bytes], data: bytes) -> bool:
+    """Whether one of the numbers is in the bytes of a file, and isn't the end of a word."""
+    return any(
+        not (before := data[m.start() - 1 : m.start()]).isalnum() and before not in (b".", b"_")
+        for m in pattern.finditer(data)
+    )
 
 
 def _alternatives(trie: dict[str, t.Any]) -> str:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import stat
 import subprocess
+import tempfile
 import typing as t
 
 try:
@@ -22,6 +24,7 @@ else:
 _NEVER: t.Final = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__"))
 # Variables by which git tells its hooks about another repository than the one of the tree.
 _OF_HOOKS: t.Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+_NEW_FILE: t.Final = 0o666
 _FOLLOW_NOT: t.Final = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -46,20 +49,27 @@ def list_files(root: str, exclude: t.Sequence[str] = ()) -> list[str]:
     return sorted(found)
 
 
-def _git_files(root: str) -> list[str] | None:
+def _git(root: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     environment = {k: v for k, v in os.environ.items() if k not in _OF_HOOKS}
-    # A repository can name a program as its monitor; listing its files must not start one.
-    git = ["git", "-c", "core.fsmonitor=false", "-C", root]
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([*git, *arguments], capture_output=True, env=environment, check=False)
-
+    # A repository can name a program as its monitor; looking at its files must not start one.
+    command = ["git", "-c", "core.fsmonitor=false", "-C", root, *arguments]
     try:
-        if run("check-ignore", "--quiet", ".").returncode != 1:
-            return None
-        listed = run("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        return subprocess.run(command, capture_output=True, env=environment, check=False)
     except OSError:
+        return subprocess.CompletedProcess(command, -1, b"", b"")
+
+
+def top_of(folder: str) -> str:
+    """The top of the repository that a directory is in; itself if it is in none."""
+    done = _git(folder, "rev-parse", "--show-toplevel")
+    return os.fsdecode(done.stdout.rstrip(b"\n")) if done.returncode == 0 else folder
+
+
+def _git_files(root: str) -> list[str] | None:
+    # What git ignores as a whole is looked at all the same if it is asked for by name.
+    if _git(root, "check-ignore", "--quiet", ".").returncode != 1:
         return None
+    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     if listed.returncode:
         return None
     names = {os.fsdecode(name) for name in listed.stdout.split(b"\0") if name}
@@ -221,3 +231,37 @@ def _stage(folder: int, name: str, temporary: str, before: Found, data: bytes) -
             os.fsync(new)
     finally:
         os.close(handle)
+
+
+def write_file(folder: str, name: str, data: bytes) -> None:
+    """Creates or replaces a file in one step; the mode of one that is there stays.
+
+    Raises OSError if that can't be done, or if it is no regular file.
+    """
+    try:
+        status = os.lstat(os.path.join(folder, name))
+    except FileNotFoundError:
+        status = None
+    if status is not None:
+        found = read_file(folder, name, status.st_size)
+        if found is None:
+            raise OSError(errno.EINVAL, "it is no regular file")
+        replace_files(folder, {name: (found, data)})
+        return
+    handle, staged = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(handle, _NEW_FILE & ~_umask())
+            os.fsync(handle)
+        os.rename(staged, os.path.join(folder, name))
+    except BaseException:
+        os.unlink(staged)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
