@@ -39,6 +39,8 @@ _WRAPPERS: t.Final = word_set(
     "sudo env exec nohup time npx bunx pnpx cross-env cross-env-shell dotenv command then do else"
     " if while ! $ > % set export start-server-and-test"
 )
+# Options of theirs that take a value.
+_WITH_VALUE: t.Final = word_set("-u -g -U -C -n --user --group --chdir --unset")
 _RUNNERS: t.Final = word_set("poetry uv pipenv pdm hatch rye pnpm yarn bundle")
 _PYTHONS: t.Final = word_set("python python3")
 _SHELLS: t.Final = word_set("sh bash zsh dash ash concurrently ssh watch")
@@ -113,15 +115,19 @@ def _program(words: list[Part]) -> str:
 def _simple(words: list[Part], setting: Setting, own: bool) -> t.Iterator[Mention]:
     """The ports of one command: variables, a program, its options and arguments."""
     assigned: list[tuple[str, Part]] = []
-    for index, word in enumerate(words):
-        match = word.match(_ASSIGNED)
+    wrapper = ""
+    while words:
+        match = words[0].match(_ASSIGNED)
+        text = words[0].string
         if match:
-            assigned.append((match["name"], word.at((match.end(), word.end))))
-        elif word.string not in _WRAPPERS:
-            words = words[index:]
+            assigned.append((match["name"], words[0].at((match.end(), words[0].end))))
+        elif wrapper and text.startswith("-"):
+            words = words[1:] if text in _WITH_VALUE else words
+        elif text in _WRAPPERS:
+            wrapper = text
+        else:
             break
-    else:
-        words = []
+        words = words[1:]
     for name, value in assigned:
         yield from places.value(name, value, setting)
     if words:

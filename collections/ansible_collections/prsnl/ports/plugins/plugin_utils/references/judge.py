@@ -217,7 +217,7 @@ class Judge:
             past = Past(service, had[0].id, retired, had[0])
             return _Standing(service, past=past, named=told)
         former = self.ports.past_of(service, port)
-        if former is None or (mention.protocol and not self._speaks(former, mention.protocol)):
+        if former is None or not self._speaks(former, mention.protocol):
             return None
         return _Standing(service, past=former)
 
@@ -226,7 +226,7 @@ class Judge:
 
     @staticmethod
     def _speaks(past: Past, protocol: str) -> bool:
-        return past.use is None or past.use.protocol == protocol
+        return past.use is None or protocol in ("", past.use.protocol)
 
     def _settled(self, port: int, standings: list[_Standing]) -> Verdict:
         right = [standing.right for standing in standings if standing.right]
@@ -270,8 +270,10 @@ class Judge:
         return self.ports.by_service.get(past.service, [])
 
     def _unsettled(self, port: int, named: list[str], mention: Mention) -> Verdict | None:
-        past = self.ports.only_past(port)
+        past = [p for p in self.ports.only_past(port) if self._speaks(p, mention.protocol)]
         used = self.ports.in_use.get(port, [])
+        if past and mention.doubt:
+            return None
         if past:
             doubt = f"nothing says that this is {self.ports.title(past[0].service)}"
             if named:

@@ -205,7 +205,9 @@ def resolved(host: str, resolve: Resolve) -> str:
 def sibling_host(name: str, values: Values) -> str:
     """The host that goes with a port: `POSTGRES_HOST` with `POSTGRES_PORT`; empty if none does."""
     stem = _PORT_END.sub("", flat(name))
-    return next((values[stem + word] for word in _HOST_WORDS if stem + word in values), "")
+    found = next((values[stem + word] for word in _HOST_WORDS if stem + word in values), "")
+    address = _VALUE_ADDRESS.fullmatch(found)
+    return address["host"] if address else found
 
 
 def _sibling_drivers(name: str, values: Values) -> tuple[Name, ...]:
@@ -390,7 +392,7 @@ def mapped(part: Part, scope: Scope, setting: Setting, protocol: str = "") -> t.
     """One side of a mapping: a port, a range, or a variable with a default."""
     span, names = number_in(part)
     doubt = setting.doubt
-    if range_of(part.string):
+    if scope is not Scope.CONTAINER and range_of(part.string):
         span, doubt = part.span, doubt or f"it is in the range {part.string}"
     if span:
         # Who the container is says more than the name of a variable.

@@ -104,7 +104,8 @@ def _service(tree: yaml_nodes.Tree, node: _Node) -> t.Iterator[Mention]:
     offered = Scope.CONTAINER if _is_headless(node) else Scope.CLUSTER
     for port in yaml_nodes.items(yaml_nodes.get(node, "spec", "ports")):
         around = (*names, (Hint.WORDS, _text(port, "name")))
-        doubt = _NO_TARGET if yaml_nodes.get(port, "targetPort") is None else ""
+        shared = yaml_nodes.get(port, "targetPort") is None and offered is Scope.CLUSTER
+        doubt = _NO_TARGET if shared else ""
         yield from _numbers(tree, port, {"port": offered}, Setting(names=around, doubt=doubt))
         scopes = {"targetPort": Scope.CONTAINER, "nodePort": Scope.HOST}
         yield from _numbers(tree, port, scopes, Setting(names=around))

@@ -251,8 +251,7 @@ def _sentence(line: Part, text: str, around: tuple[Name, ...], host: str) -> t.I
     pairs = [(match["name"], line.group(match, "value")) for match in line.finditer(_ASSIGNED)]
     found = [*places.assignments(pairs, setting), *places.texts(line, setting)]
     for match in line.finditer(_ADDRESS):
-        host = match["host"]
-        found.append(setting.client(match.span("port"), setting.names, host))
+        found.append(setting.client(match.span("port"), setting.names, match["host"]))
     for match in line.finditer(_MAPPING):
         # A mapping of a container, as people write it down.
         found += places.mapping(line.group(match), setting)

@@ -23,6 +23,8 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.references.places impo
 _LIBRARIES: t.Final = dict.fromkeys(("asyncpg", "psycopg", "psycopg2", "aiopg", "pg8000"), "pg")
 _READS_ENVIRONMENT: t.Final = word_set("getenv get setdefault config")
 _ALIASES: t.Final = word_set("env alias validation_alias")
+# What limits a value and isn't one.
+_LIMITS: t.Final = word_set("ge gt le lt multiple_of min_length max_length min max timeout")
 _DEFAULTS: t.Final = word_set("default default_factory")
 # Python's own idea of lines, which isn't that of str.splitlines().
 _NEWLINE: t.Final = re.compile(r"\r\n|\n|\r")
@@ -127,6 +129,8 @@ class _Module(ast.NodeVisitor):
         for argument in node.args:
             self._below(argument, *names)
         for keyword in node.keywords:
+            if keyword.arg in _LIMITS:
+                continue
             name = "" if keyword.arg in _DEFAULTS else keyword.arg or ""
             self._below(keyword.value, *names, name)
         self._calls = self._calls[:-1]
