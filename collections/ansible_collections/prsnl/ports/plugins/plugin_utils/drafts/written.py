@@ -203,6 +203,10 @@ class _Guide:
                 id_ = f"{service}.{other}"
                 endpoint["environments"] |= _environments_of(section.titles)
                 return id_
+        for other, entries in self._services.items():
+            for taken, endpoint in entries["endpoints"].items():
+                if endpoint["port"] == entry["port"]:
+                    self._ask(line, f"{entry['port']} of {service} is {other}.{taken}'s already")
         while name in known["endpoints"]:
             name += "_2"
         id_ = f"{service}.{name}"

@@ -166,8 +166,8 @@ def guide(registry: Registry, source: str) -> str:
     parts = [
         "# Ports\n\n",
         f"{MARK}\n\n",
-        f"Generated from [{source}]({source}) by `ports generate`. Don't edit it: change the"
-        " registry.\n\n",
+        f"Generated from [{source}]({source}) by `ports generate`.\n"
+        "Don't edit it: change the registry.\n\n",
     ]
     parts += _rules(data)
     parts += _ports(data)
@@ -224,8 +224,8 @@ def _ports(data: dict[str, t.Any]) -> list[str]:
     parts = [
         "## Ports in use\n\n",
         _with_other(PORTS, used),
-        "`critical` and `fixed` ports have to be bound, and change only with an entry in the"
-        " history; `alternative` ones may be used, and nothing expects them.\n\n",
+        "`critical` and `fixed` ports have to be bound, and change only with an entry in the\n"
+        "history; `alternative` ones may be used, and nothing expects them.\n\n",
     ]
     if silent:
         parts += [
@@ -242,9 +242,8 @@ def _ports(data: dict[str, t.Any]) -> list[str]:
             "## CORS\n\n",
             "The API has to admit the pages that browsers load from these origins:\n\n",
             "".join(f"- {origin}\n" for origin in origins),
-            "\nA request that a browser refuses although the port is right comes from an origin"
-            " that isn't in this list: generate the list (`format: cors`), and restart the"
-            " API.\n\n",
+            "\nA request that a browser refuses although the port is right comes from an origin\n"
+            "that isn't in this list: generate the list (`format: cors`), and restart the API.\n\n",
         ]
     return parts
 

@@ -156,12 +156,13 @@ class Judge:
         if name[0] in (Hint.OWN, Hint.FOLDER):
             return self._own(path) if strong else ()
         meaning = self.names.meaning(name)
-        if strong or name[0] is not Hint.LABEL:
-            return meaning.strong if strong else meaning.weak
+        if strong:
+            return meaning.strong
         images = [other for other in mention.names if other[0] is Hint.IMAGE]
         if not images:
             return meaning.weak
-        # An image that says nothing: a `db` is what its environment says that it is.
+        # An image that says nothing: a `db` is what its environment says that it is, since
+        # there are many databases.
         told = [o for o in mention.names if o[0] is Hint.ENVIRONMENT]
         known = [self.names.meaning((Hint.WORDS, text)).strong for _hint, text in told]
         return meaning.weak & frozenset().union(*known)

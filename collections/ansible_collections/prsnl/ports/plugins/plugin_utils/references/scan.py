@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import difflib
 import os
@@ -349,6 +350,8 @@ def number_pattern(numbers: t.Iterable[int]) -> re.Pattern[bytes]:
 
 def _holds(pattern: re.Pattern[bytes], data: bytes) -> bool:
     """Whether one of the numbers is in the bytes of a file, and isn't the end of a word."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = data.replace(b"\0", b"")
     return any(
         not (before := data[m.start() - 1 : m.start()]).isalnum() and before not in (b".", b"_")
         for m in pattern.finditer(data)
