@@ -21,12 +21,14 @@ description:
   - While it is enabled, the tasks of these modules fail with a line that leads here, so that a
     fault is read once.
   - A table is at most 120 columns wide. Longer cells are cut, the verdict never.
+  - After M(prsnl.ports.handoff) it prints the summary of the handoff instead.
 requirements:
   - enabled in C(ansible.cfg), as C(callbacks_enabled=prsnl.ports.port_report)
 author:
   - PRSNL Ports contributors (@prsnl)
 seealso:
   - module: prsnl.ports.port_verify
+  - module: prsnl.ports.handoff
 """
 
 import typing as t
@@ -40,6 +42,8 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import contro
 
 VERIFY: t.Final = ("prsnl.ports.port_verify", "port_verify")
 CHECK: t.Final = ("prsnl.ports.port_check", "port_check")
+HANDOFF: t.Final = ("prsnl.ports.handoff", "handoff")
+COLORS: t.Final = {"bad": C.COLOR_ERROR, "warn": C.COLOR_WARN, "good": C.COLOR_OK}
 HEADINGS: t.Final = ("SERVICE", "ENDPOINT", "ADDRESS:PORT", "OWNER", "BOUND BY", "VERDICT")
 DRIFT: t.Final = ("SERVICE", "ENDPOINT", "REGISTRY", "CONFIGURATION", "LIVE", "VERDICT")
 WIDTH: t.Final = 120
@@ -69,6 +73,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._reports: dict[str, Report] = {}
         self._conflicts: dict[str, list[str]] = {}
         self._leases: dict[str, list[dict[str, t.Any]]] = {}
+        self._handoff: dict[str, t.Any] = {}
         self._has_looked = False
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
@@ -85,8 +90,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._collect(result)
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
-        for host, report in sorted(self._reports.items()):
-            self._print(host, report)
+        if self._handoff:
+            self._print_handoff()
+        else:
+            for host, report in sorted(self._reports.items()):
+                self._print(host, report)
         for host, conflicts in sorted(self._conflicts.items()):
             self._display.banner(f"CONFLICTS ON {host}: {len(conflicts)}")
             for conflict in conflicts:
@@ -94,6 +102,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         for host, leases in sorted(self._leases.items()):
             self._print_leases(host, leases)
         # The next playbook of the same command is another run.
+        self._handoff = {}
         self._reports.clear()
         self._leases.clear()
         self._conflicts.clear()
@@ -101,6 +110,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _collect(self, result: CallbackTaskResult) -> None:
         task, found = result.task, result.result
         host, rows = result.host.get_name(), found.get("results")
+        if task.action in HANDOFF and "summary" in found:
+            self._handoff = found
         if task.action in CHECK + VERIFY and found.get("leases") and not task.loop:
             self._leases[host] = found["leases"]
         if task.action in CHECK and "conflicts" in found and not task.loop:
@@ -116,6 +127,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 found.get("view") == "drift",
                 bool(task.check_mode),
             )
+
+    def _print_handoff(self) -> None:
+        self._display.banner("HANDOFF")
+        for line, kind in self._handoff["summary"]:
+            self._display.display(line, color=COLORS.get(kind))
+        self._display.display(f"Page: {self._handoff['page']}")
 
     def _print(self, host: str, report: Report) -> None:
         good = sum(row["ok"] for row in report.rows)

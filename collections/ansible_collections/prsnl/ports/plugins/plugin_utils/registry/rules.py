@@ -10,11 +10,12 @@ and not with its square. A part that the schema has refused is skipped.
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import datetime
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addresses, outputs
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addresses, outputs, schema
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.claims import Claims
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, Path, found
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import (
@@ -45,6 +46,7 @@ def faults(registry: Registry) -> t.Iterator[Fault]:
         _dates,
         _history,
         outputs.faults,
+        _runbooks,
     ):
         yield from rule(registry)
 
@@ -401,3 +403,11 @@ def _entry(endpoint: Endpoint, old: int | None) -> str:
     before = f"from: {old}, " if old is not None else ""
     port = endpoint.port or "..."
     return f"{{endpoint: {endpoint.id}, {before}to: {port}, status: {endpoint.status}}}"
+
+
+def _runbooks(registry: Registry) -> t.Iterator[Fault]:
+    for name, service in mapping(registry.data.get("services")).items():
+        runbook = mapping(service).get("runbook")
+        if isinstance(runbook, dict):
+            for fault in schema.runbook_schema().faults(runbook):
+                yield dataclasses.replace(fault, path=("services", name, "runbook", *fault.path))

@@ -158,3 +158,15 @@ def ports_schema() -> Schema:
 def leases_schema() -> Schema:
     """The schema of registry/leases.yml."""
     return Schema("leases.schema.json")
+
+
+@functools.cache
+def runbook_schema() -> Schema:
+    """The schema of a service's runbook, in the registry or with its role."""
+    return Schema("runbook.schema.json")
+
+
+@functools.cache
+def evidence_schema() -> Schema:
+    """The schema of a handoff's evidence.json."""
+    return Schema("evidence.schema.json")
