@@ -21,6 +21,7 @@ HOST: dict[str, set[str]] = {
     "verdicts": {"host", "sockets", "plan"},
     "freeing": {"host", "sockets", "plan", "verdicts"},
     "metrics": {"host", "sockets", "plan", "verdicts"},
+    "evidence": {"host", "sockets", "plan", "firewall"},
 }
 # The controller may use the host's pure words and the backends' shared names, never the reverse.
 CONTROLLER: dict[str, set[str]] = {
@@ -29,6 +30,7 @@ CONTROLLER: dict[str, set[str]] = {
     "governance": {"registry"},
     "console": {"registry", "governance"},
     "playbook": {"registry", "plan", "governance"},
+    "handoff": {"registry"},
 }
 WORDS = ("module_utils.host.text.", "module_utils.host.known_ports.")
 

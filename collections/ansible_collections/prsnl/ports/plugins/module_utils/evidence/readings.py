@@ -34,16 +34,20 @@ MAX_ANSWER = 1 << 20
 WORKERS = 8
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 HIDDEN = "[secret]"
-# What gives a secret away, by its name or its form; the group before it stays.
+# What gives a secret away, by its name or its form; the group before it stays. Repetitions have a
+# limit, so that no text of a host makes this slow.
 SECRETS = (
     re.compile(
-        r"(?s)()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+        r"(?s)()-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----"
+        r".*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)"
     ),
-    re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@]+(?=@)"),
-    re.compile(r"(?i)(\bauthorization\s*[:=]\s*(?:(?:basic|bearer)\s+)?)[^\s,;]+"),
     re.compile(
-        r"(?i)([\w.-]*(?:passw(?:or)?d|passphrase|requirepass|secret|token|api_?key|private_?key)"
-        r"[\w.-]*[\"']?\s*[:=]\s*)(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;]+)"
+        r"(?i)((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,100}:)[^\s@]{1,300}(?=@)"
+    ),
+    re.compile(r"(?i)(\bauthorization\s{0,9}[:=]\s{0,9}(?:(?:basic|bearer)\s{1,9})?)[^\s,;]+"),
+    re.compile(
+        r"(?i)((?:passw(?:or)?d|passphrase|requirepass|secret|token|api_?key|private_?key)"
+        r"[\w.-]{0,40}[\"']?\s{0,9}[:=]\s{0,9})(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;]+)"
     ),
 )
 
@@ -75,7 +79,9 @@ class Reading:
 
     def as_dict(self) -> dict[str, t.Any]:
         """Plain data, ready for JSON: quoted, without secrets."""
-        quoted = redact(self.output)
+        # More than is kept, so that a secret at the end of it is seen whole.
+        quoted = redact(self.output[: 2 * MAX_LENGTH])
+        left = max(0, len(self.output.rstrip("\n")) - 2 * MAX_LENGTH)
         kept = "\n".join(quoted.splitlines()[:MAX_LINES])[:MAX_LENGTH]
         return {
             "kind": self.kind,
@@ -83,7 +89,7 @@ class Reading:
             "output": kept,
             "code": self.code,
             "fault": redact(self.fault),
-            "cut": self.cut + max(0, len(quoted.rstrip("\n")) - len(kept)),
+            "cut": self.cut + left + max(0, len(quoted.rstrip("\n")) - len(kept)),
         }
 
 

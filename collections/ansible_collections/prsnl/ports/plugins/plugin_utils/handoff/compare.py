@@ -17,6 +17,24 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.handoff.findings impor
 ADDED: t.Final = "added"
 GONE: t.Final = "gone"
 CHANGED: t.Final = "changed"
+KINDS: t.Final = (
+    "host",
+    "endpoint",
+    "health",
+    "unit",
+    "firewall",
+    "path",
+    "lease",
+    "listener",
+    "configuration",
+    "certificate",
+    "backup",
+    "disk",
+    "version",
+    "package",
+    "system",
+    "registry",
+)
 MARKS: t.Final = {ADDED: "+", GONE: "-", CHANGED: "~"}
 
 Plain = dict[str, t.Any]
@@ -43,25 +61,30 @@ class Difference:
 
 
 def compare(before: Evidence, after: Evidence) -> list[Difference]:
-    """Everything that differs, by kind, host and subject.
+    """Everything that differs, what matters most first.
 
     What only time changes, such as process ids, isn't compared, and neither is what is unknown on
     one side: of a host that couldn't be reached it is said that it couldn't.
     """
     old, new = facts(before), facts(after)
     unknown = {
-        name
+        (name, kind)
         for evidence in (before, after)
         for name, host in evidence.hosts.items()
-        if not host["reached"]
+        for kind in KINDS
+        if (not host["reached"] and kind != "host") or (kind == "path" and not _has_rules(host))
     }
     differences = []
-    for key in sorted(old.keys() | new.keys()):
+    for key in sorted(old.keys() | new.keys(), key=lambda key: (KINDS.index(key[0]), key)):
         was, now = old.get(key, ""), new.get(key, "")
-        if was is None or now is None or was == now or (key[1] in unknown and key[0] != "host"):
+        if was is None or now is None or was == now or (key[1], key[0]) in unknown:
             continue
         differences.append(Difference(*key, was, now))
     return differences
+
+
+def _has_rules(host: Plain) -> bool:
+    return host["firewall"].get("state", "unknown") not in ("unknown", "not asked")
 
 
 def facts(evidence: Evidence) -> dict[Key, str | None]:

@@ -265,20 +265,25 @@ class Evidence:
     @functools.cached_property
     def dependents(self) -> dict[str, set[str]]:
         """The services that need each service, directly or not."""
+        services = self.registry["services"]
+        of_group: dict[str, set[str]] = {}
+        for name, service in services.items():
+            of_group.setdefault(service["hosts"], set()).add(name)
         direct: dict[str, set[str]] = {}
         for endpoint in self.endpoints.values():
-            known = set(endpoint["consumers"]) & set(self.registry["services"])
-            direct.setdefault(endpoint["service"], set()).update(known)
+            users = direct.setdefault(endpoint["service"], set())
+            for consumer in endpoint["consumers"]:
+                users.update({consumer} if consumer in services else of_group.get(consumer, ()))
         found = {}
-        for service, users in direct.items():
+        for name, users in direct.items():
             seen: set[str] = set()
             ahead = list(users)
             while ahead:
                 user = ahead.pop()
-                if user not in seen and user != service:
+                if user not in seen and user != name:
                     seen.add(user)
                     ahead += direct.get(user, ())
-            found[service] = seen
+            found[name] = seen
         return found
 
     def result(self, host: str, endpoint: str) -> Plain | None:

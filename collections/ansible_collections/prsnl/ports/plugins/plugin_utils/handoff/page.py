@@ -38,6 +38,17 @@ LINES: t.Final = (400, 120, 60, 30, 16, 8, 4, 2, 1)
 COMMANDS: t.Final = ("site", "firewall", "verify", "drift", "handoff")
 # With more services the page has what is needed first, and other files have the rest.
 FULL_RUNBOOKS: t.Final = 100
+# What a host is said to be comes from these.
+HOST_READINGS: t.Final = (
+    "sockets",
+    "units",
+    "failed-units",
+    "release",
+    "kernel",
+    "uptime",
+    "memory",
+    "firewall",
+)
 WORDS: t.Final = {
     "healthy": "Healthy",
     "attention": "Up, with something to look at",
@@ -59,6 +70,8 @@ class Page:
         self._digest = digest
         self._before = before
         self._differences = differences
+        # The services that the page has a runbook of, for links.
+        self._linked: set[str] = set(evidence.placed)
         self.findings = find(evidence)
         self.missing = acceptance.missing(evidence, self.findings)
 
@@ -73,9 +86,8 @@ class Page:
         Raises KeyError if there is no such service.
         """
         evidence = self._evidence
-        services = list(evidence.placed)
-        if service:
-            services = [service] if evidence.placed[service] else []
+        services = [service] if service and evidence.placed[service] else list(evidence.placed)
+        self._linked = set(services)
         findings = [
             finding for finding in self.findings if not service or finding.service == service
         ]
@@ -129,6 +141,9 @@ class Page:
         known = self._evidence.hosts[host]["readings"]
         return [self.reference(host, reading) for reading in readings if reading in known]
 
+    def _service_anchor(self, service: str) -> str:
+        return anchor("s", service) if service in self._linked else ""
+
     def _hosts_of(self, service: str) -> t.Iterable[str]:
         return self._evidence.placed[service] if service else self._evidence.hosts
 
@@ -137,7 +152,7 @@ class Page:
     def _finding(self, finding: Finding) -> Plain:
         return {
             **finding.as_dict(),
-            "anchor": anchor("s", finding.service) if finding.service else "",
+            "anchor": self._service_anchor(finding.service),
             "evidence": [
                 reference
                 for reading in finding.readings
@@ -278,7 +293,7 @@ class Page:
         port: Plain = {
             "anchor": anchor("p", name, entry["id"]),
             "service": entry["service"],
-            "service_anchor": anchor("s", entry["service"]),
+            "service_anchor": self._service_anchor(entry["service"]),
             "name": entry["name"],
             "id": entry["id"],
             "port": entry["port"],
@@ -438,13 +453,8 @@ class Page:
                 comers = ["anyone"] if endpoint["exposure"] == "public" else endpoint["consumers"]
                 for comer in comers:
                     users.setdefault(comer, []).append(endpoint["name"])
-        known = self._evidence.placed
         return [
-            {
-                "name": user,
-                "anchor": anchor("s", user) if user in known else "",
-                "endpoints": endpoints,
-            }
+            {"name": user, "anchor": self._service_anchor(user), "endpoints": endpoints}
             for user, endpoints in users.items()
         ]
 
@@ -501,14 +511,12 @@ class Page:
             "symptom": "It does not answer",
             "cause": "It is stopped, it is starting, or somebody else holds its port",
             "remedy": "",
-            "groups": by_client(self._first_aid(host, entries[0])) if entries else [],
+            "steps": by_client(self._first_aid(host, entries[0])) if entries else [],
         }
         return [first] + [
             {
                 **failure,
-                "groups": by_client(
-                    [[commands.on_host(host, text)] for text in failure["commands"]]
-                ),
+                "steps": by_client([[commands.on_host(host, x)] for x in failure["commands"]]),
             }
             for failure in book.get("failures", ())
         ]
@@ -555,9 +563,12 @@ class Page:
         if service:
             endpoints = [e for e in self._evidence.endpoints if e.startswith(f"{service}.")]
             own = {f"{service}-{kind}" for kind in ("version", "health")}
-            own |= {VERIFY, "sockets", "units", "packages", f"backup-{service}"}
+            own |= {VERIFY, "packages", f"backup-{service}", *HOST_READINGS}
             own |= {f"certificate-{endpoint}" for endpoint in endpoints}
-            hosts = [(n, {k: r for k, r in found.items() if k in own}) for n, found in hosts]
+            hosts = [
+                (name, {k: r for k, r in found.items() if k in own or k.startswith("disk-")})
+                for name, found in hosts
+            ]
         outputs = [r["output"] for _name, found in hosts for r in found.values()]
         room = QUOTED - READING * len(outputs)
         fitting = (n for n in LINES if sum(len(_excerpt(o, n)[0]) for o in outputs) <= room)
@@ -581,17 +592,17 @@ class Page:
         return result
 
 
-def by_client(steps: t.Sequence[t.Sequence[Line]]) -> list[Plain]:
-    """The commands for each kind of client, kinds with the same commands together."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for client in CLIENTS:
-        texts = []
-        for step in steps:
-            fitting = [line.text for line in step if client in line.clients]
-            texts += fitting[:1]
-        groups.setdefault(tuple(texts), []).append(client)
+def by_client(steps: t.Sequence[t.Sequence[Line]]) -> list[list[Plain]]:
+    """For each step its commands, each with the clients that it is for; none named for all."""
     return [
-        {"clients": listed(clients), "commands": list(texts)} for texts, clients in groups.items()
+        [
+            {
+                "clients": "" if line.clients == CLIENTS else listed(line.clients),
+                "text": line.text,
+            }
+            for line in step
+        ]
+        for step in steps
     ]
 
 

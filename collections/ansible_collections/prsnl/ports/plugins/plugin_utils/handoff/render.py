@@ -16,6 +16,8 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.handoff.text import bl
 HTML: t.Final = "index.html.j2"
 MARKDOWN: t.Final = "handoff.md.j2"
 GUIDE: t.Final = "ports.md.j2"
+# What fits into the narrowest column.
+LONG_NAME: t.Final = 14
 STYLE: t.Final = "style.css"
 _MARKDOWN: t.Final = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 
@@ -78,8 +80,11 @@ def _html_block(text: str) -> markupsafe.Markup:
 
 
 def _html_breakable(text: t.Any) -> markupsafe.Markup:
-    """A name or an address that may be broken after its dots and the like."""
-    escaped = str(markupsafe.escape(visible(text)))
+    """A long name, which may be broken after its dots and the like."""
+    shown = visible(text)
+    escaped = markupsafe.escape(shown)
+    if len(shown) <= LONG_NAME:
+        return escaped
     # Every piece is escaped already.
     return markupsafe.Markup(re.sub(r"(?<=[._/:@-])(?=\w)", "<wbr>", escaped))  # noqa: S704
 

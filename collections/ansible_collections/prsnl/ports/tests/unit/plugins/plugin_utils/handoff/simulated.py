@@ -158,7 +158,7 @@ class World:
 
     def _place(self, name: str) -> Place:
         plan = compute_plan(self.registry, self.topology, name).as_dict()["endpoints"]
-        groups = [group for group, hosts in self.topology.groups.items() if name in hosts]
+        groups = [g for g, hosts in self.topology.groups.items() if name in hosts and g != "all"]
         host = self.topology.hosts[name]
         return Place(
             host.environment, sorted(groups), list(host.addresses), plan, f"ssh {name}", True
