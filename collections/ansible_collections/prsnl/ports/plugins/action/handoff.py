@@ -89,11 +89,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _hand_off(self, arguments: Plain, variables: Plain) -> Plain:
         file = arguments["evidence_file"]
+        contacts = _contacts(arguments["contacts"])
         if file:
             data, text = folders.read(file)
             folder = os.path.dirname(os.path.abspath(file))
         else:
-            raw = dump(self._gathered(arguments, variables))
+            raw = dump(self._gathered({**arguments, "contacts": contacts}, variables))
             raw = folders.without(raw, folders.secrets_below(arguments["secrets"]))
             data, text = json.loads(raw), raw.encode()
             folder = folders.folder_of(arguments["folder"], data, raw)
@@ -185,7 +186,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             now=now,
             hashes=hashes,
             leases=_leases(registry.file, topology, list(places), now.date()),
-            contacts=_contacts(arguments["contacts"]),
+            contacts=arguments["contacts"],
             settings={
                 key: arguments[key]
                 for key in (

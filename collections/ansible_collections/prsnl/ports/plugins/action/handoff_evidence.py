@@ -9,7 +9,7 @@ import os
 import typing as t
 
 from ansible import constants as C  # noqa: N812
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.template import Templar, trust_as_template
 from ansible_collections.prsnl.ports.plugins.plugin_utils.handoff import runbooks
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
@@ -30,6 +30,9 @@ class ActionModule(PlanAction):
             result: Variables = super().run(tmp, variables)
         except AnsibleConnectionFailure as error:
             result = {"changed": False, "unreached": str(error)}
+        except RegistryError as error:
+            # A mistake of the project, which a role may tell from what is wrong with a host.
+            result = {"changed": False, "failed": True, "refused": True, "msg": str(error)}
         return {**result, "runbooks": self._runbooks}
 
     def module_arguments(self, variables: Variables) -> Variables:
@@ -38,11 +41,8 @@ class ActionModule(PlanAction):
         services: dict[str, dict[str, Variables]] = {}
         for entry in arguments["plan"]["endpoints"]:
             services.setdefault(entry["service"], {})[entry["name"]] = entry
-        try:
-            for name, endpoints in services.items():
-                self._runbooks[name] = self._resolve(name, endpoints, variables)
-        except RegistryError as error:
-            raise AnsibleActionFail(str(error)) from None
+        for name, endpoints in services.items():
+            self._runbooks[name] = self._resolve(name, endpoints, variables)
         found = self._runbooks.items()
         return {
             "questions": [

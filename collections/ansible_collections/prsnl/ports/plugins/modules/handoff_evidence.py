@@ -116,6 +116,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+unreached:
+  description: Why the host was not asked.
+  returned: when it could not be reached
+  type: str
+refused:
+  description: Whether it failed because a runbook has faults.
+  returned: when it did
+  type: bool
 time:
   description: When it was asked, in UTC.
   returned: success

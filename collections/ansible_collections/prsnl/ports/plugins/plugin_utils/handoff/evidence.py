@@ -247,6 +247,23 @@ class Evidence:
         return {endpoint["id"]: endpoint for endpoint in self.registry["endpoints"]}
 
     @functools.cached_property
+    def of_service(self) -> dict[str, list[Plain]]:
+        """The registered endpoints of each service, by its name."""
+        found: dict[str, list[Plain]] = {name: [] for name in self.registry["services"]}
+        for endpoint in self.registry["endpoints"]:
+            found.setdefault(endpoint["service"], []).append(endpoint)
+        return found
+
+    @functools.cached_property
+    def consumed(self) -> dict[str, list[Plain]]:
+        """The endpoints that each service, group or network may reach, by its name."""
+        found: dict[str, list[Plain]] = {}
+        for endpoint in self.registry["endpoints"]:
+            for consumer in endpoint["consumers"]:
+                found.setdefault(consumer, []).append(endpoint)
+        return found
+
+    @functools.cached_property
     def placed(self) -> dict[str, list[str]]:
         """The hosts that serve each service, by name; services without hosts are left out."""
         found: dict[str, dict[str, None]] = {}

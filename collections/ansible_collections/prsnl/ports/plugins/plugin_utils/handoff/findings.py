@@ -91,7 +91,7 @@ def state(findings: t.Iterable[Finding]) -> str:
 
 
 def _rank(evidence: Evidence, finding: Finding) -> tuple[t.Any, ...]:
-    endpoints = [e for e in evidence.endpoints.values() if e["service"] == finding.service]
+    endpoints = evidence.of_service.get(finding.service, ())
     return (
         finding.severity != CRITICAL,
         _KINDS.index(finding.kind) > _KINDS.index("host"),

@@ -26,6 +26,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.handoff.findings impor
     state,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.handoff.graph import Graph, make
+from ansible_collections.prsnl.ports.plugins.plugin_utils.handoff.runbooks import reached_at
 from ansible_collections.prsnl.ports.plugins.plugin_utils.handoff.text import anchor, counted
 
 Plain = dict[str, t.Any]
@@ -396,8 +397,8 @@ class Page:
             "needed_by": self._needed_by(name),
             "needs": [
                 endpoint["id"]
-                for endpoint in evidence.endpoints.values()
-                if name in endpoint["consumers"] and endpoint["service"] != name
+                for endpoint in evidence.consumed.get(name, ())
+                if endpoint["service"] != name
             ],
             "endpoints": self._service_endpoints(name),
             "example": host_name,
@@ -448,8 +449,8 @@ class Page:
 
     def _needed_by(self, name: str) -> list[Plain]:
         users: dict[str, list[str]] = {}
-        for endpoint in self._evidence.endpoints.values():
-            if endpoint["service"] == name and endpoint["expect"] != "silent":
+        for endpoint in self._evidence.of_service.get(name, ()):
+            if endpoint["expect"] != "silent":
                 comers = ["anyone"] if endpoint["exposure"] == "public" else endpoint["consumers"]
                 for comer in comers:
                     users.setdefault(comer, []).append(endpoint["name"])
@@ -468,8 +469,7 @@ class Page:
                     {"name": each, "has": each in endpoint["environments"]} for each in environments
                 ],
             }
-            for endpoint in self._evidence.endpoints.values()
-            if endpoint["service"] == name
+            for endpoint in self._evidence.of_service.get(name, ())
         ]
 
     def _logs(self, host: Plain, book: Plain, owners: list[Plain]) -> Plain:
@@ -536,24 +536,31 @@ class Page:
                 steps.append([commands.on_host(host, text)])
         return steps
 
+    @functools.cached_property
+    def _served(self) -> dict[str, tuple[str, Plain]]:
+        """The first host that serves each endpoint, and the endpoint as it has it."""
+        found: dict[str, tuple[str, Plain]] = {}
+        for name, host in self._evidence.hosts.items():
+            for entry in host["plan"]:
+                if entry["listen"]:
+                    found.setdefault(entry["id"], (name, entry))
+        return found
+
     def _dashboard(self, entry: Plain) -> Plain:
         """Where a dashboard is: a link for those who may reach it, else a tunnel and a link."""
-        for name, host in self._evidence.hosts.items():
-            for served in host["plan"]:
-                if served["id"] != entry["endpoint"] or not served["listen"]:
-                    continue
-                is_open = any(source["host"] is None for source in served["sources"])
-                scheme = "https" if served["probe"] == "tls" else "http"
-                address = host["addresses"][0] if is_open and host["addresses"] else "localhost"
-                inner = served["listen"][0]
-                inner = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(inner, inner)  # noqa: S104
-                return {
-                    "title": entry["title"],
-                    "url": f"{scheme}://{_at(address, served['port'])}{entry['path']}",
-                    "tunnel": "" if is_open else commands.tunnel(host, served, inner),
-                    "host": name,
-                }
-        return {"title": entry["title"], "url": "", "tunnel": "", "host": entry["endpoint"]}
+        if entry["endpoint"] not in self._served:
+            return {"title": entry["title"], "url": "", "tunnel": "", "host": entry["endpoint"]}
+        name, served = self._served[entry["endpoint"]]
+        host = self._evidence.hosts[name]
+        is_open = any(source["host"] is None for source in served["sources"])
+        scheme = "https" if served["probe"] == "tls" else "http"
+        address = host["addresses"][0] if is_open and host["addresses"] else "localhost"
+        return {
+            "title": entry["title"],
+            "url": f"{scheme}://{_at(address, served['port'])}{entry['path']}",
+            "tunnel": "" if is_open else commands.tunnel(host, served, reached_at(served)),
+            "host": name,
+        }
 
     # --- the readings ----------------------------------------------------------------------------
 
@@ -561,7 +568,7 @@ class Page:
         """What every statement is based on, quoted as far as there is room on a page."""
         hosts = [(name, self._evidence.hosts[name]["readings"]) for name in self._hosts_of(service)]
         if service:
-            endpoints = [e for e in self._evidence.endpoints if e.startswith(f"{service}.")]
+            endpoints = [e["id"] for e in self._evidence.of_service.get(service, ())]
             own = {f"{service}-{kind}" for kind in ("version", "health")}
             own |= {VERIFY, "packages", f"backup-{service}", *HOST_READINGS}
             own |= {f"certificate-{endpoint}" for endpoint in endpoints}

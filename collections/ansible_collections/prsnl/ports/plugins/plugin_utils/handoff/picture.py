@@ -72,7 +72,7 @@ def _svg(width: float, height: float, parts: t.Iterable[str], title: str, text: 
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}"'
         f' width="{width:g}" height="{height:g}" role="img"'
-        ' aria-labelledby="picture-title picture-text">'
+        ' aria-labelledby="picture-title" aria-describedby="picture-text">'
         f'<title id="picture-title">{html.escape(title)}</title>'
         f'<desc id="picture-text">{html.escape(text)}</desc>' + "".join(parts) + "</svg>"
     )
