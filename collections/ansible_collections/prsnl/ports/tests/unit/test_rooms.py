@@ -28,7 +28,10 @@ CONTROLLER: dict[str, set[str]] = {
     "registry": set(),
     "plan": {"registry"},
     "governance": {"registry"},
-    "console": {"registry", "governance"},
+    "references": {"registry"},
+    "outputs": {"registry", "references"},
+    "drafts": {"registry", "references", "outputs"},
+    "console": {"registry", "governance", "references", "outputs", "drafts"},
     "playbook": {"registry", "plan", "governance"},
     "handoff": {"registry"},
 }
