@@ -101,6 +101,7 @@ def call(
     monkeypatch.setattr(firewall, "read_login", lambda: Login(frozenset(), login.session))
     monkeypatch.setattr(firewall, "module_runner", lambda _module: kernel.run)
     filter_of = functools.partial(nftables.Nftables, root=str(tmp_path))
+    monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr(nftables, "find_nft", lambda: "/usr/sbin/nft")
     monkeypatch.setattr(nftables, "has_systemd", lambda: True)
     monkeypatch.setattr(nftables, "Nftables", filter_of)
