@@ -12,7 +12,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.outputs import steps
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import RegistryError
 
-ARGUMENTS: t.Final = {
+ARGUMENTS: t.Final[dict[str, dict[str, t.Any]]] = {
     "state": {"type": "str", "choices": ["checked", "present"], "default": "present"},
 }
 

@@ -12,7 +12,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import contro
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references import scan, tree
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.judge import AMBIGUOUS, STALE
 
-ARGUMENTS: t.Final = {
+ARGUMENTS: t.Final[dict[str, dict[str, t.Any]]] = {
     "path": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["checked", "present"], "default": "checked"},
     "exclude": {"type": "list", "elements": "str", "default": []},
