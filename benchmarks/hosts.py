@@ -45,6 +45,7 @@ def inventory(number: int) -> dict[str, object]:
         "cadvisor_checksums": {"arm64": "sha256:" + "0" * 64},
         "port_address_families": ["ipv4"],
         "port_environment": "production",
+        "port_system": "linux",
     }
     return {"all": {"hosts": addresses, "children": children, "vars": variables}}
 

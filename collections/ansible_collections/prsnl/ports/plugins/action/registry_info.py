@@ -44,7 +44,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result.update(changed=False, path=registry.file)
         if arguments["query"] is not None:
             answer = jmespath_query.compiled("query", arguments["query"])
-            endpoints = [_with_service(registry, e) for e in registry.endpoints.values()]
+            system = controller.host_system(variables)
+            endpoints = [_with_service(registry, system, e) for e in registry.endpoints.values()]
             result["result"] = answer({**registry.data, "endpoints": endpoints})
         if arguments["port"] is not None or arguments["range"] is not None:
             result.update(_uses(registry, arguments))
@@ -72,9 +73,9 @@ def _uses(registry: Registry, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
     return answer
 
 
-def _with_service(registry: Registry, endpoint: Endpoint) -> dict[str, t.Any]:
+def _with_service(registry: Registry, system: str, endpoint: Endpoint) -> dict[str, t.Any]:
     return {
-        **endpoint.as_dict(),
+        **endpoint.as_dict(system),
         "hosts": registry.services[endpoint.service].hosts,
         "environments": list(endpoint.environments),
         "range": registry.services[endpoint.service].range,

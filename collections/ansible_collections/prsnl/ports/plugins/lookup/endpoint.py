@@ -114,19 +114,38 @@ _raw:
       description: V(host), V(internal) or V(public).
       type: str
     owner:
-      description: Who is expected to hold the socket.
+      description:
+        - Who is expected to hold the socket on the current host's system. Every key is there; what
+          the registry doesn't give is V(null), empty or V(false).
       type: dict
       contains:
         process:
-          description: The possible names of the process.
+          description: The possible names of the process or of its program.
           type: list
           elements: str
         user:
-          description: Its user, if that is told.
+          description: The name or the number of its user.
           type: str
         unit:
-          description: Its systemd unit, if that is told.
+          description: Its possible systemd units, services or sockets. Linux only.
+          type: list
+          elements: str
+        label:
+          description: The label of its launchd job. macOS only.
           type: str
+        container:
+          description: Its container.
+          type: dict
+          contains:
+            engine:
+              description: V(docker), V(podman), or V(null) for either.
+              type: str
+            name:
+              description: The name of the container.
+              type: str
+        kernel:
+          description: Whether the kernel itself holds the socket. Linux only.
+          type: bool
     probe:
       description: How it is proven that it answers.
       type: str
@@ -235,6 +254,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.plan.compute import (
     Topology,
     plan_endpoint,
     serving_hosts,
+    system_of,
     targets,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller, jmespath_query
@@ -299,7 +319,7 @@ def _answer(
     ]
     first = reachable[0] if reachable else {}
     return {
-        **planned.as_dict(),
+        **planned.as_dict(system_of(topology, host)),
         "sockets": [socket(address, endpoint.port) for address in planned.listen],
         "bind": bind(planned.listen).as_dict(endpoint.port),
         "targets": reachable,

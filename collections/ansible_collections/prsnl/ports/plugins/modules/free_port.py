@@ -135,9 +135,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    host = params["plan"]["host"]
     try:
-        endpoints = read_plan(params["plan"])
+        plan = read_plan(params["plan"])
         snapshot = take_snapshot({(params["protocol"], params["port"])})
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
@@ -147,13 +146,13 @@ def main() -> None:
         return
     login = read_login()
     try:
-        refuse(holding, params["owner"], snapshot, endpoints, login)
+        refuse(holding, params["owner"], snapshot, plan.endpoints, login)
         way = choose_way(holding, login)
         method = way.text
         if not module.check_mode:
             method = stop(holding, way, timeout=params["timeout"], kill=params["kill"])
     except RefusedError as error:
-        module.fail_json(msg=f"{host}: {holding.label} is {holding.who}. {error}")
+        module.fail_json(msg=f"{plan.host}: {holding.label} is {holding.who}. {error}")
     module.exit_json(
         changed=True,
         method=method,

@@ -108,9 +108,15 @@ listeners:
       type: str
       sample: "2026-11-23T09:14:02Z"
     unit:
-      description: Its systemd service or scope.
+      description:
+        - Its systemd service or scope.
+        - Of the first process, the socket unit for which it has the socket.
       type: str
       sample: nginx.service
+    label:
+      description: The label of its launchd job, on macOS.
+      type: str
+      sample: prsnl.nginx
     container:
       description: The container that the port is published for, or that the process runs in.
       type: str

@@ -174,7 +174,7 @@ def warnings_of(checks: t.Sequence[Check], host: str, registry: str) -> list[str
     limits = read_port_limits()
     # A service that has its port has proved that it can.
     absent = [check.endpoint for check in checks if check.verdict != "ours"]
-    units = {e.owner.unit for e in privileged(absent, limits) if e.owner.unit}
+    units = {unit for e in privileged(absent, limits) for unit in e.owner.units}
     capable = units_with_capability(units) if units else set()
     return port_warnings(absent, limits, capable, host=host, registry=registry)
 
@@ -188,28 +188,27 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    plan = module.params["plan"]
     try:
-        endpoints = read_plan(plan)
+        plan = read_plan(module.params["plan"])
         leases = read_leases(module.params["leases"])
-        snapshot = take_snapshot({endpoint.key for endpoint in endpoints})
+        snapshot = take_snapshot({endpoint.key for endpoint in plan.endpoints})
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
     checks = check_plan(
-        endpoints,
+        plan.endpoints,
         snapshot,
-        host=plan["host"],
+        host=plan.host,
         registry=module.params["registry"],
         now=time.time(),
         leases=leases,
     )
-    for warning in warnings_of(checks, plan["host"], module.params["registry"]):
+    for warning in warnings_of(checks, plan.host, module.params["registry"]):
         module.warn(warning)
     for check in checks:
         if check.warning:
             module.warn(check.warning)
     conflicts = [check.conflict for check in checks if check.conflict]
-    no_ipv6 = check_families(endpoints, snapshot, plan["host"])
+    no_ipv6 = check_families(plan.endpoints, snapshot, plan.host)
     if no_ipv6:
         conflicts.append(no_ipv6)
     result = {

@@ -75,13 +75,28 @@ options:
         type: str
         required: true
       process:
-        description: Possible names of the process.
+        description: Possible names of the process or of its program.
         type: list
         elements: str
         default: []
       user:
-        description: The user that the process runs as.
+        description: The user that the process runs as, by name or number.
         type: str
+      unit:
+        description: Possible systemd units, services or sockets. Linux only.
+        type: list
+        elements: str
+        default: []
+      label:
+        description: The label of the launchd job. macOS only.
+        type: str
+      container:
+        description: The name of the container, or a dictionary of C(engine) and C(name).
+        type: raw
+      kernel:
+        description: The kernel itself, without a process. Linux only.
+        type: bool
+        default: false
       protocol:
         description: The protocol.
         type: str
@@ -289,14 +304,18 @@ from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.configuration
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.limits import read_port_limits
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.strangers import (
-    Allowed,
     find_unregistered,
+    read_allowed,
 )
 
 ALLOWED = {
     "reason": {"type": "str", "required": True},
     "process": {"type": "list", "elements": "str", "default": []},
     "user": {"type": "str"},
+    "unit": {"type": "list", "elements": "str", "default": []},
+    "label": {"type": "str"},
+    "container": {"type": "raw"},
+    "kernel": {"type": "bool", "default": False},
     "protocol": {"type": "str", "choices": ["tcp", "udp"]},
     "ports": {"type": "list", "elements": "int", "default": []},
     "loopback": {"type": "bool", "default": False},
@@ -329,10 +348,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    plan, registry, policy = params["plan"], params["registry"], params["unregistered"]
+    registry, policy = params["registry"], params["unregistered"]
     try:
-        endpoints = read_plan(plan)
+        plan = read_plan(params["plan"])
+        endpoints = plan.endpoints
         leases = read_leases(params["leases"])
+        allowed = [read_allowed(entry) for entry in params["allowed_listeners"]]
         results, snapshot = verify_host(
             endpoints,
             0 if module.check_mode else params["timeout"],
@@ -350,10 +371,7 @@ def main() -> None:
         strangers = find_unregistered(
             endpoints,
             snapshot,
-            allowed=[
-                Allowed(**{**entry, "process": tuple(entry["process"])})
-                for entry in params["allowed_listeners"]
-            ],
+            allowed=allowed,
             leases=leases,
             login=read_login(),
             limits=read_port_limits(),
@@ -361,7 +379,7 @@ def main() -> None:
             registry=registry,
             now=time.time(),
         )
-    host = plan["host"]
+    host = plan.host
     unregistered = [f"{host}: {found.message}" for found in strangers]
     faults = [*fault_report(host, results), *(f"{host}: {text}" for text in judgement.others)]
     if policy == "fail":

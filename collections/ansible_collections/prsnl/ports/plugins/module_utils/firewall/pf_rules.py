@@ -15,10 +15,10 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import
     ICMP_TYPES,
     ICMPV6_TYPES,
     LINK_LOCAL,
-    Network,
     Opening,
     Policy,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.addresses import Network
 
 ANCHOR = "prsnl_ports"
 HEADER = "# Made by prsnl.ports.firewall from the port registry. Changes by hand are lost.\n"

@@ -11,9 +11,13 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.addresses import Network
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import (
+    HostEndpoint,
+    read_plan,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Session
 
-Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 # By number, because hosts need not have /etc/protocols.
 PROTOCOLS = {"tcp": 6, "udp": 17}
 FAMILIES = (4, 6)
@@ -74,31 +78,23 @@ class Policy:
 
 
 def read_openings(
-    plan: t.Mapping[str, t.Any], limits: t.Mapping[str, RateLimit]
+    endpoints: t.Iterable[HostEndpoint], limits: t.Mapping[str, RateLimit]
 ) -> tuple[Opening, ...]:
-    """Return what a plan opens to other hosts.
+    """Return what the endpoints of a plan open to other hosts.
 
-    :param plan: a host's plan, as registry_info returns it.
     :param limits: by the id of the endpoint.
-    :raises ValueError: the plan is not one.
     """
-    try:
-        openings = [_opening(entry, limits.get(entry["id"])) for entry in plan["endpoints"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"The plan is malformed ({type(error).__name__}: {error}). Leave the option out, or"
-            " give it what prsnl.ports.registry_info returns as its plan."
-        ) from None
+    openings = [_opening(endpoint, limits.get(endpoint.id)) for endpoint in endpoints]
     return tuple(opening for opening in openings if any(map(opening.pairs, FAMILIES)))
 
 
-def _opening(entry: t.Mapping[str, t.Any], limit: t.Optional[RateLimit]) -> Opening:
+def _opening(endpoint: HostEndpoint, limit: t.Optional[RateLimit]) -> Opening:
     return Opening(
-        id=entry["id"],
-        protocol=entry["protocol"],
-        port=int(entry["port"]),
-        sources=merge(source["cidr"] for source in entry["sources"]),
-        destinations=() if entry["expect"] == "silent" else _destinations(entry["listen"]),
+        id=endpoint.id,
+        protocol=endpoint.protocol,
+        port=endpoint.port,
+        sources=merge(str(source.network) for source in endpoint.sources),
+        destinations=() if endpoint.expect == "silent" else _destinations(endpoint.listen),
         limit=limit,
     )
 
@@ -168,7 +164,9 @@ def read_policy(params: t.Mapping[str, t.Any], session: t.Optional[Session]) -> 
         sources = [*sources, session.client]
     ports = [*params["ssh_ports"], *([session.server_port] if session else [])]
     return Policy(
-        openings=read_openings(params["plan"], read_rate_limits(params["limits"])),
+        openings=read_openings(
+            read_plan(params["plan"]).endpoints, read_rate_limits(params["limits"])
+        ),
         ssh_ports=tuple(sorted(set(ports))),
         ssh_sources=merge(sources),
         reject=params["refuse"] == "reject",

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed, unique
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostEndpoint
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.names import names_of
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
     describe_holders,
-    is_owner,
+    is_of_user_manager,
+    what_to_stop,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
@@ -31,8 +33,6 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot impor
 PAUSE = 0.2
 KILL_TIMEOUT = 5
 COMMAND_TIMEOUT = 120
-# Units of a user's own manager aren't those of the system's that have the same name.
-USER_MANAGER = "/user@"
 
 
 class RefusedError(Exception):
@@ -54,7 +54,7 @@ class Holding:
         """The service of the system's manager that all of the processes belong to."""
         units = {holder.unit for holder in self.holders}
         unit = units.pop() if len(units) == 1 else None
-        is_users = any(USER_MANAGER in holder.cgroup for holder in self.holders)
+        is_users = any(is_of_user_manager(holder) for holder in self.holders)
         return unit if unit and unit.endswith(".service") and not is_users else None
 
 
@@ -93,11 +93,14 @@ def refuse(
         if not snapshot.holders.get(sock.inode) and not sock.container:
             raise RefusedError(snapshot.obstacle or "Its process can't be seen.")
     for holder in holding.holders:
-        own_names = (holder.process, os.path.basename(holder.executable or ""))
+        own_names = names_of(holder)
         if holder.pid == 1:
+            unit = what_to_stop(holding.sockets, snapshot)
+            text = "systemctl list-sockets shows which; stop that one"
+            if unit != "it":
+                text = f"that is {unit}; stop that one"
             raise RefusedError(
-                "The first process is never stopped. It holds the port for a socket unit: systemctl"
-                " list-sockets shows which; stop that one."
+                f"The first process is never stopped. It holds the port for a socket unit: {text}."
             )
         if any(name.startswith("sshd") for name in own_names):
             raise RefusedError("sshd is never stopped.")
@@ -105,7 +108,7 @@ def refuse(
             raise RefusedError("That is the connection by which this host is managed right now.")
     for sock in holding.sockets:
         for endpoint in endpoints:
-            if endpoint.expect != "silent" and is_owner(endpoint.owner, snapshot, sock):
+            if endpoint.expect != "silent" and endpoint.has(sock, snapshot):
                 raise RefusedError(
                     f"That is the registered owner of {endpoint.id}. Stop the service itself, or"
                     " move it in the registry."
@@ -123,8 +126,7 @@ def _names(holding: Holding) -> dict[str, set[str]]:
     names: dict[str, set[str]] = {}
     for holder in holding.holders:
         unit = holder.unit or ""
-        known = {holder.process, os.path.basename(holder.executable or "")}
-        known |= {unit, unit.rpartition(".")[0]}
+        known = {*names_of(holder), unit, unit.rpartition(".")[0]}
         names.setdefault(holder.process, set()).update(known - {""})
     return names
 

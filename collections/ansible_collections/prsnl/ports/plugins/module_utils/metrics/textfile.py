@@ -126,7 +126,7 @@ def read_certificates(endpoints: t.Iterable[HostEndpoint]) -> dict[str, float]:
 def main(plan_file: str, out: str, leases_file: str = "") -> None:
     """Write the metrics of a host, in one step."""
     with open(plan_file, encoding="utf-8") as file:
-        endpoints = read_plan(json.load(file))
+        endpoints = read_plan(json.load(file)).endpoints
     now = time.time()
     leases: list[Lease] = []
     if leases_file:

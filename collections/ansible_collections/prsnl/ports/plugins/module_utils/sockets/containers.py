@@ -7,7 +7,7 @@
 An engine is asked only where something shows that it has a say: a socket held by it or its proxies,
 one held by a process of a container, or docker's own socket, because docker may publish a port by
 rewriting addresses only, without a socket of this host. Podman always keeps a socket open (in
-conmon or rootlessport) so that nobody else takes the port.
+conmon, rootlessport or pasta) so that nobody else takes the port.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import pwd
 import re
 import subprocess
+import sys
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -27,23 +28,38 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     Socket,
 )
 
+# Programs that hold the ports of containers, of whatever container, and nothing else.
 PROXIES = {
     "docker-proxy": "docker",
-    "dockerd": "docker",
     "rootlesskit": "docker",
-    "com.docker.backend": "docker",
+    "vpnkit": "docker",
     "conmon": "podman",
-    "rootlessport": "podman",
     "gvproxy": "podman",
+    "pasta": "podman",
+    "pasta.avx2": "podman",
+    "rootlessport": "podman",
+    "slirp4netns": "podman",
 }
+# Programs that do so among other things.
+ENGINES = {
+    "dockerd": "docker",
+    "com.docker.backend": "docker",
+    "OrbStack Helper": "docker",
+    "limactl": "docker",
+    "podman": "podman",
+}
+# What lima and colima forward ports with.
+ENGINES_MACOS = {"ssh": "docker"}
 DOCKER_SOCKET = "/var/run/docker.sock"
 COMMANDS = {
     "docker": ("docker", "ps", "--no-trunc", "--format", "{{json .}}"),
     "podman": ("podman", "ps", "--no-trunc", "--format", "json"),
 }
 TIMEOUT = 10
-# docker-<id>.scope, libpod-<id>.scope, /docker/<id>, /libpod_parent/libpod-<id>
-CGROUP = re.compile(r"(docker|libpod)[-/]([0-9a-f]{64})")
+NOBODY = "nobody"
+# docker-<id>.scope, libpod-<id>.scope, /docker/<id>, /libpod_parent/libpod-<id>, and
+# libpod-payload-<id> below the unit that has started the container
+CGROUP = re.compile(r"(docker|libpod)(?:-payload)?[-/]([0-9a-f]{64})")
 ENGINE_OF_CGROUP = {"docker": "docker", "libpod": "podman"}
 # 0.0.0.0:8000-8002->80-82/tcp, [::]:8000->80/tcp, and :::8000->80/tcp of docker before 26
 PUBLISHED = re.compile(r"(.*):(\d+)(?:-(\d+))?->[\d-]+/(\w+)")
@@ -89,6 +105,7 @@ def attribute(snapshot: Snapshot) -> Snapshot:
             uid=0,
             inode=0,
             container=port.container,
+            is_published=True,
         )
         for port in published
         if (port.protocol, port.port, port.container) not in held
@@ -96,15 +113,36 @@ def attribute(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, sockets=tuple(sockets))
 
 
+def is_proxy(holder: Holder) -> bool:
+    """Tell whether a process only has the port for a container: it is nobody's by itself."""
+    return any(name in PROXIES for name in _names(holder))
+
+
+def engine_of(holder: Holder) -> t.Optional[str]:
+    """Return the engine for whose containers a process may have a port."""
+    known = {**PROXIES, **ENGINES, **(ENGINES_MACOS if sys.platform == "darwin" else {})}
+    return next((known[name] for name in _names(holder) if name in known), None)
+
+
+def in_container(holder: Holder) -> bool:
+    """Tell whether a process belongs to a container, whichever."""
+    return bool(CGROUP.search(holder.cgroup))
+
+
+def _names(holder: Holder) -> tuple[str, str]:
+    return holder.process, os.path.basename(holder.executable or "")
+
+
 def _engines(snapshot: Snapshot) -> set[tuple[str, int]]:
     """Return the engines to ask, and as which user."""
     found: set[tuple[str, int]] = set()
     for sock in snapshot.sockets:
         for holder in snapshot.holders.get(sock.inode, ()):
-            engine = PROXIES.get(holder.process)
+            engine = engine_of(holder)
             match = CGROUP.search(holder.cgroup)
             if engine:
-                found.add((engine, sock.uid))
+                # pasta gives up root's rights.
+                found.add((engine, 0 if holder.user == NOBODY else sock.uid))
             elif match:
                 found.add((ENGINE_OF_CGROUP[match[1]], 0))
     if os.path.exists(DOCKER_SOCKET):
@@ -119,8 +157,7 @@ def _attributed(
     by_id: t.Mapping[str, Container],
 ) -> Socket:
     holders = snapshot.holders.get(sock.inode, ())
-    container = next((by_id[key] for key in _ids(holders) if key in by_id), None)
-    engines = {PROXIES.get(holder.process) for holder in holders}
+    engines = {engine_of(holder) for holder in holders}
     ports = [
         port
         for port in published
@@ -130,7 +167,8 @@ def _attributed(
     # A port may be published twice, on two addresses; a proxy may listen on all for one of them.
     ports.sort(key=lambda port: port.address != sock.address)
     if ports:
-        container = ports[0].container
+        return replace(sock, container=ports[0].container, is_published=True)
+    container = next((by_id[key] for key in _ids(holders) if key in by_id), None)
     return replace(sock, container=container) if container else sock
 
 
@@ -205,7 +243,10 @@ def parse_docker(text: str) -> Listing:
     published, by_id = [], {}
     for line in text.splitlines():
         entry = json.loads(line)
-        container = by_id[entry["ID"]] = Container("docker", entry["Names"].split(",")[0])
+        # Beside its own name, it has one of each container that is linked to it: other/alias.
+        names = entry["Names"].split(",")
+        name = next((name for name in names if "/" not in name), names[0])
+        container = by_id[entry["ID"]] = Container("docker", name)
         for part in entry["Ports"].split(", "):
             match = PUBLISHED.fullmatch(part)
             if match:

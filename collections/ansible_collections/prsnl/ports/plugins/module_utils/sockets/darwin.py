@@ -15,6 +15,7 @@ import ctypes
 import os
 import socket
 import subprocess
+import sys
 import typing as t
 from dataclasses import replace
 
@@ -41,6 +42,10 @@ INI_IPV4 = 0x1
 INI_IPV6 = 0x2
 AF_INET = 2
 AF_INET6 = 30
+# sysctl(3): the arguments and the environment of a process, at most KERN_ARGMAX bytes.
+KERN_PROCARGS2 = (1, 49)
+ARGUMENTS_SIZE = 1 << 20
+LABEL = b"XPC_SERVICE_NAME="
 
 LSOF = ("/usr/sbin/lsof", "-nP", "+c", "0", "-i", "-F", "pcuftdPTn")
 
@@ -177,7 +182,7 @@ def _read_libproc() -> Reading:
         size = ctypes.sizeof(about)
         if library.proc_pidinfo(pid, PROC_PIDTBSDINFO, 0, ctypes.byref(about), size) != size:
             continue
-        holder = parse_process(pid, about, _path(library, pid))
+        holder = replace(parse_process(pid, about, _path(library, pid)), label=_label(library, pid))
         for sock in opened:
             sockets[sock.inode] = replace(sock, uid=about.uid)
             holders[sock.inode] = (*holders.get(sock.inode, ()), holder)
@@ -221,6 +226,34 @@ def _path(library: ctypes.CDLL, pid: int) -> t.Optional[str]:
     return printable(os.fsdecode(buffer.value))
 
 
+def _label(library: ctypes.CDLL, pid: int) -> t.Optional[str]:
+    sysctl = getattr(library, "sysctl", None)
+    if sysctl is None:
+        return None
+    name = (ctypes.c_int * 3)(*KERN_PROCARGS2, pid)
+    buffer = ctypes.create_string_buffer(ARGUMENTS_SIZE)
+    size = ctypes.c_size_t(ARGUMENTS_SIZE)
+    if sysctl(name, len(name), buffer, ctypes.byref(size), None, 0) != 0:
+        return None
+    return parse_label(buffer.raw[: size.value])
+
+
+def parse_label(data: bytes) -> t.Optional[str]:
+    """Return the launchd label in what C(KERN_PROCARGS2) gives; None where that isn't shown.
+
+    It is the number of arguments, the path of the program, zeros, the arguments and the
+    environment, in which launchd puts the label and which children inherit. Of Apple's own programs
+    it is without the environment.
+    """
+    number = int.from_bytes(data[:4], sys.byteorder)
+    words = data[4:].partition(b"\0")[2].lstrip(b"\0").split(b"\0")
+    environment = [word for word in words[number:] if word]
+    if not environment:
+        return None
+    label = next((word[len(LABEL) :] for word in environment if word.startswith(LABEL)), b"0")
+    return "" if label == b"0" else printable(label.decode(errors="replace"))
+
+
 def parse_process(pid: int, info: BsdInfo, path: t.Optional[str]) -> Holder:
     """Return what ``struct proc_bsdinfo`` says of a process."""
     return Holder(
@@ -228,6 +261,7 @@ def parse_process(pid: int, info: BsdInfo, path: t.Optional[str]) -> Holder:
         process=printable((info.name or info.comm).decode(errors="replace")),
         executable=path,
         user=user_name(info.uid),
+        uid=info.uid,
         unit=None,
         since=info.start_tvsec + info.start_tvusec / 1e6,
     )
@@ -279,7 +313,7 @@ def parse_lsof(text: str) -> Reading:
             # Forked processes share a socket: lsof lists it for each of them.
             sockets[sock.inode] = sock
             holders.setdefault(sock.inode, {})[pid] = Holder(
-                pid, printable(process["c"]), None, user_name(sock.uid), None, 0
+                pid, printable(process["c"]), None, user_name(sock.uid), None, 0, uid=sock.uid
             )
     return list(sockets.values()), {
         inode: tuple(found[pid] for pid in sorted(found)) for inode, found in holders.items()

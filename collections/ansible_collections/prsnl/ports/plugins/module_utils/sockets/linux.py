@@ -18,6 +18,7 @@ import struct
 import sys
 import time
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
@@ -48,6 +49,19 @@ INET_DIAG_MSG = struct.Struct("=BBxx2s2x16s16x12x12xII")
 NLATTR = struct.Struct("=HH")
 
 NO_PTRACE = "Even root lacks the capability SYS_PTRACE here: give it to the host's container."
+CONFINED = (
+    "A security module (SELinux, AppArmor) or a user namespace keeps even root from looking at"
+    " some processes: run the task outside of it."
+)
+OWN_PROCESSES = (
+    "This is a container with the network of its host but not with its processes: give it those as"
+    " well (--pid=host), or run the task on the host itself."
+)
+CAP_SYS_PTRACE = 19
+# The numbers of the first namespaces are fixed (linux/proc_ns.h); that of the network's is not, but
+# some settings exist there only.
+FIRST_PID_NAMESPACE = "pid:[4026531836]"
+FIRST_NETWORK_ONLY = "/proc/sys/net/core/netdev_budget"
 
 UNIT = re.compile(r"[^/]+\.(?:service|scope)(?=/|$)")
 
@@ -58,9 +72,12 @@ def take_snapshot(wanted: t.Callable[[Socket], bool]) -> Snapshot:
     :raises OSError: neither netlink nor ``/proc/net`` can be read.
     """
     snapshot = _take(wanted)
-    if snapshot.obstacle is None and not all(snapshot.holders.values()):
+    if snapshot.obstacle != BECOME and not all(snapshot.holders.values()):
         # Closed or handed on between the two readings, unless a second look shows it again.
         snapshot = _take(wanted)
+        is_blind = not all(snapshot.holders.values()) and not sees_all_processes()
+        if is_blind and snapshot.obstacle is None:
+            snapshot = replace(snapshot, obstacle=OWN_PROCESSES)
     return snapshot
 
 
@@ -71,8 +88,28 @@ def _take(wanted: t.Callable[[Socket], bool]) -> Snapshot:
     if os.geteuid() != 0:
         obstacle = BECOME
     elif not is_complete:
-        obstacle = NO_PTRACE
+        obstacle = CONFINED if has_capability(CAP_SYS_PTRACE) else NO_PTRACE
     return Snapshot(tuple(sockets), holders, obstacle, _has_ipv6())
+
+
+def has_capability(number: int) -> bool:
+    """Tell whether this process has a capability (capabilities(7)) in effect."""
+    status = read_text("/proc/self/status")
+    effective = next((line for line in status.splitlines() if line.startswith("CapEff:")), "")
+    return bool(int(effective.partition(":")[2] or "0", 16) >> number & 1)
+
+
+def sees_all_processes() -> bool:
+    """Tell whether processes that use this network can be seen.
+
+    Not so in a container that shares the network of the machine but not its processes. A container
+    that shares the network of another one can't be told from a host.
+    """
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return True
+    return namespace == FIRST_PID_NAMESPACE or not os.path.exists(FIRST_NETWORK_ONLY)
 
 
 def _has_ipv6() -> bool:
@@ -219,7 +256,7 @@ def find_holders(
 ) -> tuple[dict[int, tuple[Holder, ...]], bool]:
     """Return the processes that hold each of these sockets, and whether all could be looked at.
 
-    Processes that end meanwhile are left out.
+    Processes that end meanwhile are left out, and so are those that have another network.
     """
     if not inodes:
         return {}, True
@@ -230,7 +267,7 @@ def find_holders(
         try:
             opened = _open_sockets(f"{root}/{pid}/fd", wanted)
         except PermissionError:
-            is_complete = False
+            is_complete = is_complete and not _shares_network(pid, root)
             continue
         for inode in opened:
             pids.setdefault(inode, []).append(pid)
@@ -242,7 +279,27 @@ def find_holders(
     return holders, is_complete
 
 
+def _shares_network(pid: int, root: str) -> bool:
+    """Tell whether a process that may not be looked at has our network, as far as that is told.
+
+    A namespace of the network has files of its own. One that has ended meanwhile has none.
+    """
+    try:
+        own = os.stat(f"{root}/self/net/tcp").st_ino
+    except OSError:
+        return True
+    try:
+        return os.stat(f"{root}/{pid}/net/tcp").st_ino == own
+    except OSError as error:
+        return isinstance(error, PermissionError)
+
+
 def _open_sockets(directory: str, wanted: t.Mapping[str, int]) -> set[int]:
+    """Return the wanted sockets that a process has open.
+
+    :raises PermissionError: it may not be looked at. A root without SYS_PTRACE can list what a
+        process has open, but not see what that is.
+    """
     found: set[int] = set()
     try:
         names = os.listdir(directory)
@@ -251,6 +308,8 @@ def _open_sockets(directory: str, wanted: t.Mapping[str, int]) -> set[int]:
     for name in names:
         try:
             target = os.readlink(f"{directory}/{name}")
+        except PermissionError:
+            raise
         except OSError:
             continue
         if target in wanted:
@@ -269,15 +328,41 @@ def read_process(pid: int, root: str = "/proc") -> t.Optional[Holder]:
         return None
     process, _parent, ticks = parse_stat(stat)
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    executable, uid = _read_executable(directory, process), parse_effective_uid(status)
     return Holder(
         pid=pid,
         process=process,
-        executable=_read_executable(directory),
-        user=user_name(parse_effective_uid(status)),
+        executable=executable,
+        user=user_name(uid),
         unit=parse_unit(cgroup),
         since=time.time() - age,
         cgroup=cgroup,
+        uid=uid,
+        called=_read_called(directory, process, executable),
     )
+
+
+def _read_called(directory: str, process: str, executable: t.Optional[str]) -> str:
+    """Return the first word of a command line, where program and name don't tell the same.
+
+    Nothing more of it: command lines hold secrets.
+    """
+    if executable is None or os.path.basename(executable).startswith(process):
+        return ""
+    try:
+        return parse_called(read_text(f"{directory}/cmdline"))
+    except OSError:
+        return ""
+
+
+def parse_called(text: str) -> str:
+    """Return the name in a command line (proc(5)), or in the title that a process put there.
+
+    ``/usr/sbin/nginx``, ``nginx: master process`` and ``-nginx`` are all C(nginx).
+    """
+    words = text.partition("\0")[0].split()
+    word = words[0].lstrip("-").rstrip(":") if words else ""
+    return printable(word.rpartition("/")[2])
 
 
 def read_text(path: str) -> str:
@@ -286,10 +371,14 @@ def read_text(path: str) -> str:
         return file.read()
 
 
-def _read_executable(directory: str) -> t.Optional[str]:
+def _read_executable(directory: str, process: str) -> t.Optional[str]:
     try:
         target = os.readlink(f"{directory}/exe")
     except OSError:
+        return None
+    program = os.path.basename(target)
+    if program.startswith("qemu-") and not program.startswith(process):
+        # The emulator of another processor, which tells nothing of what it runs.
         return None
     return printable(target.removesuffix(" (deleted)"))
 
@@ -327,4 +416,9 @@ def parse_cgroup(text: str) -> str:
 def parse_unit(cgroup: str) -> t.Optional[str]:
     """Return the innermost service or scope of a control group."""
     units = UNIT.findall(cgroup)
-    return str(units[-1]) if units else None
+    if not units:
+        return None
+    unit = str(units[-1])
+    # Where a unit's name could be taken for something else of the kernel's, systemd puts a _ before
+    # it; a unit whose name starts with one gets another.
+    return unit[1:] if unit.startswith("_") else unit

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import pwd
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 BECOME = "Run the task with become: true."
 
@@ -32,7 +32,7 @@ class Socket:
     ``v6only`` is None while unknown: not every source tells. ``inode`` is what tells sockets apart
     (on macOS the kernel's handle); 0 for those of the kernel itself and for ports that a container
     engine publishes by rewriting addresses, without a socket. ``container`` is the one that the
-    port is published for, or whose process holds it.
+    port is published for (``is_published``: its engine holds it), or whose own process holds it.
     """
 
     protocol: str
@@ -42,6 +42,7 @@ class Socket:
     uid: int
     inode: int
     container: t.Optional[Container] = None
+    is_published: bool = False
 
     def __str__(self) -> str:
         """Return ``0.0.0.0:80`` or ``[::]:80``."""
@@ -53,9 +54,12 @@ class Holder:
     """A process that has a socket open.
 
     ``process`` is the kernel's name of it (at most 15 bytes on Linux), ``executable`` the path of
-    its program where that may be read (an emulator's on an emulated host), ``user`` the effective
-    user, ``since`` its start in seconds since the epoch (0 where unknown), ``cgroup`` the path of
-    its control group.
+    its program where that may be read, ``called`` the name by which it was started or that it has
+    given itself since, where it differs from these; ``user`` is the effective user and ``uid`` its
+    number, ``since`` its start in seconds since the epoch (0 where unknown), ``cgroup`` the path of
+    its control group. ``unit`` is the systemd service or scope that it belongs to; of the first
+    process, the socket unit for which it has the socket, where that is known. ``label`` is that of
+    its launchd job, empty without one and None where it can't be told.
     """
 
     pid: int
@@ -65,6 +69,9 @@ class Holder:
     unit: t.Optional[str]
     since: float
     cgroup: str = ""
+    uid: t.Optional[int] = None
+    called: str = ""
+    label: t.Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -72,13 +79,15 @@ class Snapshot:
     """The sockets of a moment, and the holders of those that were asked for, by inode.
 
     ``obstacle`` is what to do where some processes may not be looked at, else None. ``has_ipv6``
-    tells whether the host has any IPv6 address.
+    tells whether the host has any IPv6 address. ``activates`` has the services that systemd starts
+    for the socket units among the holders' units.
     """
 
     sockets: tuple[Socket, ...]
     holders: t.Mapping[int, tuple[Holder, ...]]
     obstacle: t.Optional[str]
     has_ipv6: bool
+    activates: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def endpoint_text(address: str, port: int) -> str:

@@ -10,7 +10,12 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.prsnl.ports.plugins.module_utils.sockets import containers, darwin, linux
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
+    activation,
+    containers,
+    darwin,
+    linux,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot, Socket
 
 
@@ -25,7 +30,7 @@ def take_snapshot(ports: t.Optional[t.Collection[tuple[str, int]]] = None) -> Sn
         return ports is None or (sock.protocol, sock.port) in ports
 
     if sys.platform.startswith("linux"):
-        return containers.attribute(linux.take_snapshot(wanted))
+        return containers.attribute(activation.attribute(linux.take_snapshot(wanted)))
     if sys.platform == "darwin":
         return containers.attribute(darwin.take_snapshot())
     raise OSError(f"the sockets of Linux and macOS can be read, those of {sys.platform} can't")
@@ -64,6 +69,7 @@ def describe(snapshot: Snapshot) -> list[dict[str, t.Any]]:
                 "user": first and first.user,
                 "since": first and _utc(first.since),
                 "unit": first and first.unit,
+                "label": (first and first.label) or None,
                 "container": sock.container and sock.container.name,
                 "engine": sock.container and sock.container.engine,
             }

@@ -21,10 +21,12 @@ from ansible_collections.prsnl.ports.plugins.module_utils.plan.addresses import 
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostEndpoint
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import Lease, lease_of
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
+    OWNER,
+    UNKNOWN,
     brief_holders,
     describe_holders,
-    is_owner,
-    owner_faults,
+    match_owner,
+    what_to_stop,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     Snapshot,
@@ -164,31 +166,31 @@ def _attributed(
 
 def _verify_silent(result: Verification, snapshot: Snapshot, registry: str, now: float) -> None:
     for sock in result.sockets:
+        match = match_owner(result.endpoint.owner, snapshot, sock)
         # Its own daemon may be on its way out; a stranger stays.
-        result.may_heal &= is_owner(result.endpoint.owner, snapshot, sock)
+        result.may_heal &= match.verdict == OWNER
+        remedy = f"Stop {what_to_stop([sock], snapshot)}, or allocate the port in {registry}."
         result.add(
             "must be silent",
             f"it is {result.endpoint.status}, but {sock} is held by"
-            f" {describe_holders(snapshot, sock, now)}. Stop it, or allocate the port in"
-            f" {registry}.",
+            f" {describe_holders(snapshot, sock, now)}. {match.missing or remedy}",
         )
 
 
 def _verify_owner(result: Verification, snapshot: Snapshot, now: float) -> None:
     for sock in result.sockets:
-        holders = snapshot.holders.get(sock.inode, ())
-        who = describe_holders(snapshot, sock, now)
-        if holders:
-            faults = owner_faults(result.endpoint.owner, holders)
-            if faults:
-                result.may_heal = False
-                result.add("wrong owner", f"{sock} is held by {who}: {'; '.join(faults)}.")
-        elif snapshot.obstacle:
+        match = match_owner(result.endpoint.owner, snapshot, sock)
+        if match.verdict == OWNER:
+            continue
+        # One that nobody has may have been closed between two readings: the next one tells.
+        if snapshot.holders.get(sock.inode) or sock.container or match.verdict == UNKNOWN:
             result.may_heal = False
-            result.add("owner not visible", f"{sock} is held by {who}. {snapshot.obstacle}")
+        who = describe_holders(snapshot, sock, now)
+        if match.verdict == UNKNOWN:
+            result.add("owner not visible", f"{sock} is held by {who}. {match.missing}")
         else:
-            # Also a socket that was closed between two readings: the next one tells.
-            result.add("wrong owner", f"{sock} is held by {who}.")
+            reasons = f": {'; '.join(match.faults)}" if match.faults else ""
+            result.add("wrong owner", f"{sock} is held by {who}{reasons}.")
 
 
 def _verify_addresses(result: Verification) -> None:
@@ -216,7 +218,7 @@ def _explain_unbound(
     result.elsewhere = elsewhere = [
         sock
         for sock in snapshot.sockets
-        if (sock.protocol, sock.port) not in planned and is_owner(endpoint.owner, snapshot, sock)
+        if (sock.protocol, sock.port) not in planned and endpoint.has(sock, snapshot)
     ]
     if elsewhere:
         text += (
@@ -225,13 +227,8 @@ def _explain_unbound(
             " is newer than that."
         )
     else:
-        text += _unit_hint(endpoint)
+        text += endpoint.owner.hint
     result.add("not bound", text)
-
-
-def _unit_hint(endpoint: HostEndpoint) -> str:
-    unit = endpoint.owner.unit
-    return f" See its state and log: systemctl status {unit}" if unit else ""
 
 
 # --- waiting ---------------------------------------------------------------------------------
@@ -333,7 +330,7 @@ def _call_unstable(new: Verification, old: Verification, before: Snapshot) -> No
     messages, new.messages = new.messages, []
     new.add(
         "not stable",
-        f"{was} ended within {age} s of its start. {heir}" + _unit_hint(new.endpoint),
+        f"{was} ended within {age} s of its start. {heir}" + new.endpoint.owner.hint,
     )
     new.messages += messages if new.sockets else []
 
@@ -382,7 +379,7 @@ def _probe_all(results: t.Sequence[Verification], answered: set[Target]) -> None
         found = faults.get(result.endpoint.id)
         if found:
             text = f"no good answer to the {result.endpoint.probe} probe ({'; '.join(found)})."
-            result.add("no answer", text + _unit_hint(result.endpoint))
+            result.add("no answer", text + result.endpoint.owner.hint)
 
 
 def _targets(endpoint: HostEndpoint) -> list[Target]:

@@ -14,9 +14,13 @@ from ansible_collections.prsnl.ports.plugins.module_utils.plan.addresses import 
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostEndpoint
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import Lease, lease_of
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
+    OTHER,
+    UNKNOWN,
+    Match,
     brief_holders,
     describe_holders,
-    is_owner,
+    match_owner,
+    what_to_stop,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot, Socket
 
@@ -32,6 +36,8 @@ class Check:
     others: list[str] = field(default_factory=list)
     # Leases under which strangers hold it, expired ones too.
     leases: list[Lease] = field(default_factory=list)
+    # Why those who are neither aren't the owner of the endpoint, or can't be told to be.
+    matches: list[Match] = field(default_factory=list)
     held_by: str = ""
     conflict: t.Optional[str] = None
     warning: t.Optional[str] = None
@@ -111,24 +117,24 @@ def _classify(
     check.held_by = brief_holders(snapshot, sockets) if sockets else ""
     rank = ("free", "ours", "leased", "other-service", "unknown", "foreign")
     for sock in sockets:
-        found = "foreign"
         services = unique(
             other.service
             for other in endpoints
-            if other.expect != "silent" and is_owner(other.owner, snapshot, sock)
+            if other.expect != "silent" and other.has(sock, snapshot)
         )
-        if not snapshot.holders.get(sock.inode) and snapshot.obstacle:
-            found = "unknown"
-        elif endpoint.service in services:
+        lease = None if services else lease_of(sock, leases, snapshot)
+        if endpoint.service in services:
             found = "ours"
         elif services:
             found = "other-service"
             check.others = unique([*check.others, services[0]])
+        elif lease:
+            check.leases.append(lease)
+            found = "foreign" if lease.expired else "leased"
         else:
-            lease = lease_of(sock, leases, snapshot)
-            if lease:
-                check.leases.append(lease)
-                found = "foreign" if lease.expired else "leased"
+            match = match_owner(endpoint.owner, snapshot, sock)
+            check.matches.append(match)
+            found = "unknown" if match.verdict == UNKNOWN else "foreign"
         check.verdict = max(check.verdict, found, key=rank.index)
     return check
 
@@ -162,12 +168,9 @@ def _explain(
     where = listed(unique(sock.address for sock in check.sockets))
     who = listed(unique(describe_holders(snapshot, sock, now) for sock in check.sockets))
     is_silent = endpoint.expect == "silent"
+    state = f"wanted by {endpoint.id} is held"
     if is_silent:
         state = f"is {endpoint.status} ({endpoint.id}) but held"
-        remedy = f"Stop it, or allocate the port in {registry}."
-    else:
-        state = f"wanted by {endpoint.id} is held"
-        remedy = f"Stop it, or move the service in {registry}."
     held = f"{host}: {endpoint.label} {state} on {where} by {who}"
     if check.leases:
         held += f"; it {listed(unique(map(str, check.leases)))}"
@@ -185,10 +188,26 @@ def _explain(
             f" free port first, in {registry} and in a run of its own."
         )
     elif check.verdict == "unknown":
-        check.conflict = f"{held}. {snapshot.obstacle}"
+        missing = unique(match.missing for match in check.matches if match.missing)
+        check.conflict = f"{held}. {' '.join(missing)}"
     elif check.verdict == "leased":
         check.conflict = f"{held}. End the lease and stop it, or move the service in {registry}."
     else:
-        check.conflict = f"{held}. {remedy}"
+        check.conflict = held + _remedy(check, snapshot, registry)
     if is_silent:
         check.verdict = "retired-in-use"
+
+
+def _remedy(check: Check, snapshot: Snapshot, registry: str) -> str:
+    """Return what is to be done about a stranger, after the reason if it may be none."""
+    stop = f"stop {what_to_stop(check.sockets, snapshot)}"
+    strangers = [match for match in check.matches if match.verdict == OTHER]
+    if check.endpoint.expect == "silent":
+        return f". S{stop[1:]}, or allocate the port in {registry}."
+    if strangers and all(match.is_like for match in strangers):
+        reasons = "; ".join(unique(fault for match in strangers for fault in match.faults))
+        return (
+            f": {reasons}. If that is {check.endpoint.service} itself, run it as it is registered,"
+            f" or correct its owner in {registry}. If not, {stop}, or move the service there."
+        )
+    return f". S{stop[1:]}, or move the service in {registry}."

@@ -90,7 +90,7 @@ def judge_configurations(
     others = []
     for configuration in configurations:
         manifest = configuration.manifest
-        planned = [e for e in endpoints if e.owner.unit == manifest.unit and e.expect != "silent"]
+        planned = [e for e in endpoints if manifest.unit in e.owner.units and e.expect != "silent"]
         for endpoint in planned:
             entry = manifest.endpoints.get(endpoint.id)
             rendered[endpoint.id] = _text(entry) if entry else "not rendered"

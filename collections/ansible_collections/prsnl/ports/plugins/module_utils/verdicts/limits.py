@@ -80,7 +80,8 @@ def privileged(endpoints: t.Iterable[HostEndpoint], limits: PortLimits) -> list[
         for endpoint in endpoints
         if endpoint.expect == "bound"
         and endpoint.port < limits.unprivileged
-        and endpoint.owner.user not in (None, "root")
+        and endpoint.owner.user not in (None, "root", "0")
+        and not endpoint.owner.container
     ]
 
 
@@ -143,7 +144,7 @@ def port_warnings(
             " General, AirDrop & Handoff",
         ),
         (
-            [e for e in privileged(bound, limits) if e.owner.unit not in capable],
+            [e for e in privileged(bound, limits) if not any(u in capable for u in e.owner.units)],
             "can't be bound by the owner without CAP_NET_BIND_SERVICE, because of being below"
             f" {limits.unprivileged}. Give it to the unit with AmbientCapabilities=",
         ),

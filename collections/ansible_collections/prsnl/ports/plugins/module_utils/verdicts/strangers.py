@@ -18,6 +18,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
     brief_holders,
     describe_holders,
     is_owner,
+    what_to_stop,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot, Socket
@@ -26,14 +27,16 @@ from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.limits import
     is_ephemeral,
 )
 
+ANYONE = ExpectedOwner()
+CONTAINER = {"engine", "name"}
+
 
 @dataclass(frozen=True)
 class Allowed:
     """Listeners that need no entry in the registry; what isn't given doesn't matter."""
 
     reason: str
-    process: tuple[str, ...] = ()
-    user: t.Optional[str] = None
+    owner: ExpectedOwner = ANYONE
     protocol: t.Optional[str] = None
     ports: tuple[int, ...] = ()
     loopback: bool = False
@@ -41,14 +44,40 @@ class Allowed:
 
     def fits(self, sock: Socket, snapshot: Snapshot, limits: PortLimits) -> bool:
         """Tell whether a socket is one of these."""
-        owner = ExpectedOwner(self.process, self.user, None)
         return (
             self.protocol in (None, sock.protocol)
             and (not self.ports or sock.port in self.ports)
             and (not self.loopback or _is_loopback(sock))
             and (not self.ephemeral or is_ephemeral(sock.port, limits))
-            and (owner == ExpectedOwner((), None, None) or is_owner(owner, snapshot, sock))
+            and (self.owner == ANYONE or is_owner(self.owner, snapshot, sock))
         )
+
+
+def read_allowed(entry: t.Mapping[str, t.Any]) -> Allowed:
+    """Return what one of the module's options allows.
+
+    :raises ValueError: its container isn't one.
+    """
+    owner = {key: entry[key] for key in ("process", "user", "unit", "label", "kernel")}
+    container = entry["container"]
+    if isinstance(container, str):
+        container = {"name": container}
+    if container and (
+        not isinstance(container, dict) or not {"name"} <= set(container) <= CONTAINER
+    ):
+        raise ValueError(
+            f"allowed_listeners: the container is {container!r}, allowed is its name, or a"
+            " dictionary of engine and name"
+        )
+    owner["container"] = {"engine": None, **container} if container else None
+    return Allowed(
+        entry["reason"],
+        ExpectedOwner.from_dict(owner),
+        entry["protocol"],
+        tuple(entry["ports"]),
+        entry["loopback"],
+        entry["ephemeral"],
+    )
 
 
 @dataclass
@@ -109,10 +138,15 @@ def find_unregistered(
         listener.sockets.append(sock)
         where = listed(unique(held.address for held in listener.sockets))
         lease_text = f"; it {lease}" if lease else ""
+        remedy = (
+            f"Stop {what_to_stop([sock], snapshot)}, register it in {registry}, or allow it with a"
+            " reason."
+        )
+        is_unseen = snapshot.obstacle and not snapshot.holders.get(sock.inode) and sock.inode
         listener.message = (
             f"{sock.port}/{sock.protocol} is not registered, but held on {where} by"
-            f" {describe_holders(snapshot, sock, now)}{lease_text}. Stop it, register it in"
-            f" {registry}, or allow it with a reason."
+            f" {describe_holders(snapshot, sock, now)}{lease_text}."
+            f" {snapshot.obstacle if is_unseen else remedy}"
         )
     return list(found.values())
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addresses
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.claims import Claims
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Endpoint, Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX, SYSTEMS
 
 PUBLIC: t.Final = "public"
 
@@ -23,12 +25,14 @@ class PlanError(Exception):
 class Host:
     """What the plan has to know about a host of the inventory.
 
-    `addresses` are those by which other hosts reach it; `families` are ipv4, ipv6 or both.
+    `addresses` are those by which other hosts reach it; `families` are ipv4, ipv6 or both;
+    `system` is what the inventory calls it.
     """
 
     environment: str
     addresses: tuple[str, ...] = ()
     families: tuple[str, ...] = ("ipv4", "ipv6")
+    system: str = LINUX
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +61,10 @@ class PlannedEndpoint:
     allowed: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
 
-    def as_dict(self) -> dict[str, t.Any]:
-        """Plain data, ready for JSON."""
+    def as_dict(self, system: str) -> dict[str, t.Any]:
+        """Plain data for a host of a system, ready for JSON."""
         return {
-            **self.endpoint.as_dict(),
+            **self.endpoint.as_dict(system),
             "listen": list(self.listen),
             "allowed": list(self.allowed),
             "sources": [dataclasses.asdict(source) for source in self.sources],
@@ -69,10 +73,11 @@ class PlannedEndpoint:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """Every endpoint of a host, sorted by port, protocol and id."""
+    """Every endpoint of a host, sorted by port, protocol and id; `system` is linux or darwin."""
 
     host: str
     environment: str
+    system: str
     endpoints: tuple[PlannedEndpoint, ...]
 
     def as_dict(self) -> dict[str, t.Any]:
@@ -80,7 +85,8 @@ class Plan:
         return {
             "host": self.host,
             "environment": self.environment,
-            "endpoints": [planned.as_dict() for planned in self.endpoints],
+            "system": self.system,
+            "endpoints": [planned.as_dict(self.system) for planned in self.endpoints],
         }
 
 
@@ -97,10 +103,11 @@ class Target:
 def compute_plan(registry: Registry, topology: Topology, host: str) -> Plan:
     """The plan of a host.
 
-    Raises PlanError when two endpoints would have to share a port of the host, when a consumer's
-    address is needed and unknown, or when the environment of a host is unknown.
+    Raises PlanError when two endpoints would have to share a port of the host, when nobody is
+    registered to hold an endpoint on its system, when a consumer's address is needed and unknown,
+    or when the environment of a host or its system is unknown.
     """
-    environment = _environment(registry, topology, host)
+    environment, system = _environment(registry, topology, host), system_of(topology, host)
     planned = [
         plan_endpoint(registry, topology, host, endpoint)
         for service in registry.services.values()
@@ -110,7 +117,8 @@ def compute_plan(registry: Registry, topology: Topology, host: str) -> Plan:
     ]
     planned.sort(key=lambda p: (p.endpoint.port, p.endpoint.protocol, p.endpoint.id))
     _refuse_conflicts(registry, host, planned)
-    return Plan(host, environment, tuple(planned))
+    _refuse_ownerless(registry, host, system, planned)
+    return Plan(host, environment, system, tuple(planned))
 
 
 def plan_endpoint(
@@ -166,6 +174,17 @@ def _reached_at(topology: Topology, host: str, server: str, endpoint: Endpoint) 
         return next(a for a in given if not addresses.is_loopback(a))
     possible = _addresses(topology, server, host)
     return next((a for a in possible if addresses.family(a) in there.families), possible[0])
+
+
+def system_of(topology: Topology, host: str) -> str:
+    """The system of a host, `linux` or `darwin`. Raises PlanError when it is another."""
+    system = topology.hosts[host].system
+    if system not in SYSTEMS:
+        raise PlanError(
+            f"{host}: its system is {system!r}, allowed are {listed(SYSTEMS, 'and')} (macOS). Set"
+            f" port_system of {host} if that is wrong"
+        )
+    return system
 
 
 def _environment(registry: Registry, topology: Topology, host: str) -> str:
@@ -253,3 +272,17 @@ def _refuse_conflicts(registry: Registry, host: str, planned: list[PlannedEndpoi
             )
     if conflicts:
         raise PlanError("\n".join(conflicts))
+
+
+def _refuse_ownerless(
+    registry: Registry, host: str, system: str, planned: list[PlannedEndpoint]
+) -> None:
+    faults = [
+        f"{host}: {endpoint.id} ({registry.where(endpoint.path)}) has no owner on {system}, so"
+        f" nobody could tell whose {endpoint.port}/{endpoint.protocol} is there. Name one under"
+        f" owner, place it on other hosts, or set port_system of {host} if it isn't {system}"
+        for endpoint in (new.endpoint for new in planned)
+        if endpoint.expect != "silent" and endpoint.owner_on(system) is None
+    ]
+    if faults:
+        raise PlanError("\n".join(faults))

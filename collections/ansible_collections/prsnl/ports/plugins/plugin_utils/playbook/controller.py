@@ -23,6 +23,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.plan.compute import (
     PlanError,
     Topology,
     compute_plan,
+    system_of,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     addresses,
@@ -36,6 +37,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
     found,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Endpoint, Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX
 
 VARS_PLUGIN: t.Final = "prsnl.ports.registry"
 FAMILIES: t.Final = ("ipv4", "ipv6")
@@ -72,13 +74,14 @@ _VARIABLES: t.Final = (
     "port_address_families",
     "port_addresses",
     "port_environment",
+    "port_system",
 )
 
 
 def remember_hosts(hostvars: t.Any) -> None:
     """Keep what the plan has to know about hosts, once for the whole run.
 
-    Only what the inventory says literally is kept: a template, which may follow from facts, is
+    Only what the inventory says literally is kept, the system too: what may follow from facts is
     asked for anew each time. So what a play sets with set_fact doesn't move a host whose inventory
     has an address, in that run.
     """
@@ -86,7 +89,7 @@ def remember_hosts(hostvars: t.Any) -> None:
     for name in hostvars:
         raw = hostvars.raw_get(name)
         given = {key: raw[key] for key in _VARIABLES if key in raw}
-        if not any(Templar().is_template(value) for value in given.values()):
+        if "port_system" in given and not any(map(Templar().is_template, given.values())):
             try:
                 _KNOWN[name] = _host(name, given)
             except AnsibleError:
@@ -129,7 +132,15 @@ def _host(name: str, variables: t.Mapping[str, t.Any]) -> Host:
         environment=str(variables.get("port_environment", "")),
         addresses=tuple(str(address) for address in given),
         families=tuple(family for family in FAMILIES if family in families),
+        system=_system(variables),
     )
+
+
+def _system(variables: t.Mapping[str, t.Any]) -> str:
+    """What the variable `port_system` says, else what facts say that were gathered, else Linux."""
+    if "port_system" in variables:
+        return str(variables["port_system"])
+    return str(variables.get("ansible_facts", {}).get("system", LINUX)).lower()
 
 
 def _check_list(
@@ -160,6 +171,14 @@ def host_names(task_vars: t.Mapping[str, t.Any]) -> set[str]:
     return names
 
 
+def host_system(task_vars: t.Mapping[str, t.Any]) -> str:
+    """The system of the task's host, `linux` or `darwin`; raises AnsibleError if it is another."""
+    try:
+        return system_of(topology(task_vars), task_vars["inventory_hostname"])
+    except PlanError as error:
+        raise AnsibleError(str(error)) from None
+
+
 def host_plan(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The plan of the task's host as plain data; raises AnsibleError if there can't be one."""
     known = current_registry()
@@ -176,7 +195,9 @@ def host_leases(task_vars: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     groups = {name for name, hosts in task_vars["groups"].items() if host in hosts}
     now = datetime.datetime.now(tz=datetime.UTC)
     try:
-        return leases.host_leases(current_registry().file, host, groups, now)
+        return leases.host_leases(
+            current_registry().file, host, groups, now, host_system(task_vars)
+        )
     except RegistryError as error:
         raise AnsibleError(str(error)) from None
 

@@ -25,6 +25,11 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
     report,
     shown,
 )
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import (
+    LINUX,
+    owner_faults,
+    owner_on,
+)
 
 NAME: t.Final = "leases.yml"
 _EXPIRES: t.Final = re.compile(
@@ -131,18 +136,23 @@ def end_of(expires: str) -> datetime.datetime:
 
 
 def host_leases(
-    registry_file: str, host: str, groups: t.Collection[str], now: datetime.datetime
+    registry_file: str,
+    host: str,
+    groups: t.Collection[str],
+    now: datetime.datetime,
+    system: str = LINUX,
 ) -> list[_Lease]:
     """The leases of a host as plain data.
 
     It is port, protocol, owner, reason, expires, end (in seconds since the epoch), expired, where.
-    `groups` are those of the host. Raises RegistryError with every fault of the file.
+    `groups` are those of the host. A lease whose holder is given for another system only isn't
+    among them. Raises RegistryError with every fault of the file.
     """
     return [
         {
             "port": lease.port,
             "protocol": lease.protocol,
-            "owner": _owner(lease.holder),
+            "owner": owner.as_dict(),
             "reason": lease.reason,
             "expires": lease.expires,
             "end": int(lease.end.timestamp()),
@@ -150,13 +160,15 @@ def host_leases(
             "where": lease.where,
         }
         for lease in read(beside(registry_file))
-        if lease.hosts == host or lease.hosts in groups
+        if (lease.hosts == host or lease.hosts in groups)
+        and (owner := owner_on(lease.holder, system))
     ]
 
 
 def _faults(leases: list[_Lease]) -> t.Iterator[Fault]:
     seen: dict[tuple[t.Any, ...], int] = {}
     for index, lease in enumerate(leases):
+        yield from owner_faults(("leases", index, "holder"), lease["holder"])
         key = (lease["hosts"], lease.get("protocol", "tcp"), lease["port"])
         first = seen.setdefault(key, index)
         if first != index:
@@ -180,12 +192,3 @@ def holder_name(holder: t.Any) -> str:
     while not isinstance(holder, str):
         holder = next(iter(holder.values() if isinstance(holder, dict) else holder))
     return holder
-
-
-def _owner(holder: _Lease) -> dict[str, t.Any]:
-    process = holder["process"]
-    return {
-        "process": [process] if isinstance(process, str) else process,
-        "user": holder.get("user"),
-        "unit": holder.get("unit"),
-    }

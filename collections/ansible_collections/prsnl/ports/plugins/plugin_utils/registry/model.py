@@ -19,6 +19,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
     line_of,
     shown,
 )
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import Owner, owner_on
 
 ALL_HOSTS: t.Final = "all"
 LAST_PORT: t.Final = 65535
@@ -34,21 +35,8 @@ GUARDED: t.Final = frozenset(("critical", "fixed"))
 
 
 @dataclasses.dataclass(slots=True)
-class Owner:
-    """Who is expected to hold a socket."""
-
-    process: tuple[str, ...] = ()
-    user: str | None = None
-    unit: str | None = None
-
-    def as_dict(self) -> dict[str, t.Any]:
-        """Plain data, ready for JSON."""
-        return {"process": list(self.process), "user": self.user, "unit": self.unit}
-
-
-@dataclasses.dataclass(slots=True)
 class Endpoint:
-    """A port of a service."""
+    """A port of a service; `owner` is as the file has it, its service's where it has none."""
 
     service: str
     name: str
@@ -65,7 +53,7 @@ class Endpoint:
     routes: dict[str, str]
     browser_origin: bool
     exception: str | None
-    owner: Owner | None
+    owner: dict[str, t.Any] | None
 
     @property
     def id(self) -> str:
@@ -82,8 +70,12 @@ class Endpoint:
         """`bound`, `optional` or `silent`."""
         return EXPECT.get(self.status, "")
 
-    def as_dict(self) -> dict[str, t.Any]:
-        """What is the same on every host, as plain data, ready for JSON."""
+    def owner_on(self, system: str) -> Owner | None:
+        """Who is expected to hold it on a system, `linux` or `darwin`; None if nobody is."""
+        return owner_on(self.owner, system)
+
+    def as_dict(self, system: str) -> dict[str, t.Any]:
+        """What is the same on every host of a system, as plain data, ready for JSON."""
         return {
             "id": self.id,
             "service": self.service,
@@ -94,7 +86,7 @@ class Endpoint:
             "status": self.status,
             "expect": self.expect,
             "exposure": self.exposure,
-            "owner": (self.owner or Owner()).as_dict(),
+            "owner": (self.owner_on(system) or Owner()).as_dict(),
             "probe": self.probe,
             "metrics": self.metrics,
             "routes": dict(self.routes),
@@ -111,7 +103,7 @@ class Service:
     hosts: str
     environments: tuple[str, ...]
     range: str | None
-    owner: Owner | None
+    owner: dict[str, t.Any] | None
     endpoints: tuple[Endpoint, ...]
 
 
@@ -204,18 +196,6 @@ def _port(value: t.Any) -> int:
     return value if sound else 0
 
 
-def _owner(data: dict[str, t.Any], default: Owner | None) -> Owner | None:
-    if "owner" not in data:
-        return default
-    owner = mapping(data["owner"])
-    process = owner.get("process")
-    return Owner(
-        process=(process,) if isinstance(process, str) else _texts(process),
-        user=_text(owner.get("user")) or None,
-        unit=_text(owner.get("unit")) or None,
-    )
-
-
 def _service(name: str, data: dict[str, t.Any]) -> Service:
     service = Service(
         name=name,
@@ -223,7 +203,7 @@ def _service(name: str, data: dict[str, t.Any]) -> Service:
         hosts=_text(data.get("hosts")),
         environments=_texts(data.get("environments")),
         range=_text(data["range"]) if "range" in data else None,
-        owner=_owner(data, None),
+        owner=mapping(data["owner"]) if "owner" in data else None,
         endpoints=(),
     )
     service.endpoints = tuple(
@@ -252,7 +232,7 @@ def _endpoint(service: Service, name: str, data: dict[str, t.Any]) -> Endpoint:
         routes=mapping(data.get("routes")),
         browser_origin=data.get("browser_origin") is True,
         exception=_text(data["exception"]) if "exception" in data else None,
-        owner=_owner(data, service.owner),
+        owner=mapping(data["owner"]) if "owner" in data else service.owner,
     )
 
 

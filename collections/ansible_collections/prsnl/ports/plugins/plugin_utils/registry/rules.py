@@ -29,6 +29,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
     Registry,
     mapping,
 )
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import owner_faults
 
 
 def faults(registry: Registry) -> t.Iterator[Fault]:
@@ -38,6 +39,7 @@ def faults(registry: Registry) -> t.Iterator[Fault]:
         _references,
         _networks,
         _endpoints,
+        _owners,
         _conflicts,
         _routes,
         _ranges,
@@ -161,6 +163,14 @@ def _endpoints(registry: Registry) -> t.Iterator[Fault]:
                 (*endpoint.path, "probe"),
                 f"found {found(endpoint.probe)}, which speaks TCP; allowed for udp is none",
             )
+
+
+def _owners(registry: Registry) -> t.Iterator[Fault]:
+    for name, service in registry.services.items():
+        yield from owner_faults(("services", name, "owner"), service.owner)
+        for endpoint in service.endpoints:
+            if endpoint.owner is not service.owner:
+                yield from owner_faults((*endpoint.path, "owner"), endpoint.owner)
 
 
 def _conflicts(registry: Registry) -> t.Iterator[Fault]:

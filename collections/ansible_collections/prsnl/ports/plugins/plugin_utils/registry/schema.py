@@ -35,8 +35,7 @@ class Schema:
     """
 
     def __init__(self, name: str) -> None:
-        with open(os.path.join(DIRECTORY, name), encoding="utf-8") as stream:
-            self._schema: _Schema = json.load(stream)
+        self._schema = _read(name)
         self._parts: dict[int, t.Any] = {}
         extend: t.Callable[..., t.Any] = jsonschema.validators.extend
         checker = extend(
@@ -77,8 +76,10 @@ class Schema:
         yield from self._part(self._resolve(ref)).iter_errors(data)
 
     def _resolve(self, ref: str) -> _Schema:
-        node = self._schema
-        for key in ref.removeprefix("#/").split("/"):
+        # What lies in another file names that file in its own references too.
+        file, _hash, place = ref.partition("#/")
+        node = _read(file) if file else self._schema
+        for key in filter(None, place.split("/")):
             node = node[key]
         return node
 
@@ -102,12 +103,8 @@ class Schema:
                     word=key,
                     among=known,
                 )
-        elif rule == "uniqueItems":
-            for item, count in collections.Counter(map(found, value)).items():
-                if count > 1:
-                    yield Fault(path, f"found {item} {count} times, allowed is once")
-        elif rule in ("minItems", "minProperties"):
-            yield Fault(path, f"found {found(value)}, allowed is at least one entry")
+        elif rule in ("uniqueItems", "minItems", "minProperties", "maxLength"):
+            yield from _of_wrong_size(path, value, rule, schema)
         elif "propertyNames" in error.absolute_schema_path:
             yield Fault(
                 (*path, value), f"found the name {found(value)}, allowed is {self._allowed(schema)}"
@@ -115,7 +112,8 @@ class Schema:
         else:
             yield Fault(
                 path,
-                f"found {found(value)}, allowed is {self._allowed(schema)}",
+                f"found {found(value)}, allowed is {self._allowed(schema)}"
+                + _quotes(value, schema if rule == "type" else {}),
                 word=value if isinstance(value, str) else "",
                 among=schema.get("enum", ()),
             )
@@ -130,6 +128,36 @@ class Schema:
         if "$ref" in schema:
             return self._allowed(self._resolve(schema["$ref"]))
         return _KINDS[schema["type"]]
+
+
+def _of_wrong_size(path: Path, value: t.Any, rule: str, schema: _Schema) -> t.Iterator[Fault]:
+    if rule == "uniqueItems":
+        for item, count in collections.Counter(map(found, value)).items():
+            if count > 1:
+                yield Fault(path, f"found {item} {count} times, allowed is once")
+    elif rule == "maxLength":
+        most = f"allowed are {schema[rule]} at most"
+        yield Fault(path, f"found {found(value)} of {len(value)} characters, {most}")
+    else:
+        allowed = schema.get("errorMessage", "at least one entry")
+        yield Fault(path, f"found {found(value)}, allowed is {allowed}")
+
+
+@functools.cache
+def _read(name: str) -> _Schema:
+    with open(os.path.join(DIRECTORY, name), encoding="utf-8") as stream:
+        schema: _Schema = json.load(stream)
+    # It would have jsonschema choose another validator than ours for what comes after a reference.
+    schema.pop("$schema")
+    return schema
+
+
+def _quotes(value: t.Any, schema: _Schema) -> str:
+    """What to do about a text that was read as a number or as true or false."""
+    text = found(value)
+    if not isinstance(value, int) or not re.fullmatch(schema.get("pattern", "(?!)"), text):
+        return ""
+    return f"; put it in quotes: '{text}'"
 
 
 def _pattern(validator: t.Any, regex: str, data: t.Any, schema: _Schema) -> t.Iterator[t.Any]:

@@ -15,21 +15,19 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import
     read_policy,
     read_rate_limits,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import (
+    read_endpoints,
+    read_plan,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Session
+from worlds import entry, plan
 
-ANY = ["0.0.0.0", "::"]
 SESSION = Session("192.0.2.7", 50022, 2222)
 
 
 def endpoint(**changes: t.Any) -> dict[str, t.Any]:
-    return {
-        "id": "shop.http",
-        "port": 4711,
-        "protocol": "tcp",
-        "expect": "bound",
-        "listen": ANY,
-        "sources": [{"consumer": "front", "host": "a", "cidr": "198.51.100.1/32"}],
-    } | changes
+    given = {"sources": sources("198.51.100.1/32"), **changes}
+    return entry("shop.http", 4711) | given
 
 
 def sources(*cidrs: str) -> list[dict[str, t.Any]]:
@@ -37,13 +35,13 @@ def sources(*cidrs: str) -> list[dict[str, t.Any]]:
 
 
 def pairs(**changes: t.Any) -> list[tuple[str, str]]:
-    openings = read_openings({"endpoints": [endpoint(**changes)]}, {})
+    openings = read_openings(read_endpoints([endpoint(**changes)]), {})
     return [pair for opening in openings for family in (4, 6) for pair in opening.pairs(family)]
 
 
 def params(**changes: t.Any) -> dict[str, t.Any]:
     return {
-        "plan": {"endpoints": [endpoint()]},
+        "plan": plan(endpoint()),
         "ssh_sources": [],
         "ssh_ports": [],
         "container_interfaces": [],
@@ -90,17 +88,21 @@ def test_an_endpoint_opens(changes: dict[str, t.Any], expected: list[tuple[str, 
 
 
 @pytest.mark.parametrize(
-    "plan", [{}, {"endpoints": [{}]}, {"endpoints": [endpoint(sources=sources("shop"))]}, None]
+    "given", [{}, plan({}), plan(endpoint(sources=sources("shop"))), plan(system="darwin"), None]
 )
-def test_a_malformed_plan_is_refused(plan: t.Any) -> None:
-    with pytest.raises(ValueError, match="The plan is malformed"):
-        read_openings(plan, {})
+def test_a_malformed_plan_is_refused(given: t.Any) -> None:
+    """In the words that every module has for it."""
+    with pytest.raises(ValueError, match=r"^plan: ") as caught:
+        read_policy(params(plan=given), SESSION)
+    with pytest.raises(ValueError, match=r"^plan: ") as same:
+        read_plan(given)
+    assert str(caught.value) == str(same.value)
 
 
 def test_limits_are_given_to_their_endpoint_only() -> None:
     limits = read_rate_limits({"shop.http": {"rate": "20/second"}, "other.http": {"log": True}})
     assert limits["other.http"] == RateLimit(log=True)
-    (opening,) = read_openings({"endpoints": [endpoint()]}, limits)
+    (opening,) = read_openings(read_endpoints([endpoint()]), limits)
     assert opening.limit == RateLimit("20/second", 5, False)
 
 
@@ -130,7 +132,7 @@ def test_the_controller_is_added_to_the_sources_of_ssh() -> None:
 
 
 def test_a_registry_cannot_take_ssh_away() -> None:
-    retired = {"endpoints": [endpoint(port=SESSION.server_port, expect="silent", sources=[])]}
+    retired = plan(endpoint(port=SESSION.server_port, expect="silent", sources=[]))
     assert read_policy(params(plan=retired), SESSION).ssh_ports == (2222,)
 
 

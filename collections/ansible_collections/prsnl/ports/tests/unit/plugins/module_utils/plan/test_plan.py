@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, PRSNL Ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Addresses, owners, and what is a plan."""
+"""Addresses, and what is a plan."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ import ipaddress
 import typing as t
 
 import pytest
-from ansible_collections.prsnl.ports.plugins.module_utils.plan import addresses
+from ansible_collections.prsnl.ports.plugins.module_utils.plan import addresses, endpoints
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.addresses import (
     covers,
     is_allowed,
     overlaps,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
-from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
-    ExpectedOwner,
-    describe_holders,
-    format_start,
-    owner_faults,
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import (
+    read_endpoints,
+    read_plan,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Holder, Socket
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Socket
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import ADA, NOW, World, daemon
+from worlds import entry, plan
 
 # --- addresses -----------------------------------------------------------------------------------
 
@@ -87,87 +84,74 @@ def test_allowed_addresses(bound: str, v6only: bool, allowed: list[str], expecte
     assert is_allowed(Socket("tcp", bound, 80, v6only, 0, 1), networks) is expected
 
 
-# --- owners --------------------------------------------------------------------------------------
-
-NGINX = ExpectedOwner(("nginx",), "root", "nginx.service")
-EXPORTER = ExpectedOwner(("prometheus-node-exporter", "node_exporter"), "prometheus", None)
-
-
-def holder(process: str, user: str, unit: str | None, executable: str | None = None) -> Holder:
-    return Holder(1, process, executable, user, unit, NOW)
+# --- plans ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("owner", "holders", "expected"),
+    ("given", "message"),
     [
-        (NGINX, [holder("nginx", "root", "nginx.service")], []),
+        ({}, "plan: not what .* returns: the key 'host' is missing"),
+        (None, "plan: not what .* returns: "),
+        (plan() | {"endpoints": 1}, "plan: not what .* returns: 'int' object is not iterable"),
+        (plan({}), r"plan: endpoints\[0\]: not what .*: the key 'port' is missing"),
+        (plan("x"), r"plan: endpoints\[0\]: not what "),
         (
-            NGINX,
-            [
-                holder("nginx", "root", "nginx.service"),
-                holder("nginx", "www-data", "nginx.service"),
-            ],
-            [],
+            plan(entry("a.b", 80) | {"port": "x"}),
+            r"plan: endpoints\[a.b\]: .*invalid literal for int",
         ),
+        (plan(entry("a.b", 65536)), r"plan: endpoints\[a.b\]: .*: 65536 is no port"),
+        (plan(entry("a.b", 80, protocol="sctp")), "'sctp' is none of tcp, udp"),
+        (plan(entry("a.b", 80) | {"expect": "here"}), "'here' is none of bound,"),
+        (plan(entry("a.b", 80, listen=["localhost"])), "'localhost' does not appear to be an IPv4"),
+        (plan(entry("a.b", 80, allowed=["1.2.3.4/8"])), "1.2.3.4/8 has host bits set"),
+        (plan(entry("a.b", 80, owner={"process": ["a"]})), "the key 'container' is missing"),
         (
-            NGINX,
-            [holder("nginx", "www-data", "nginx.service")],
-            ["the user is www-data, expected root"],
+            plan(entry("a.b", 80, sources=[{"consumer": "c", "host": None, "cidr": "shop"}])),
+            "'shop' does not appear to be an IPv4 or IPv6 network",
         ),
-        (
-            NGINX,
-            [holder("nginx", "root", "nginx.service"), holder("sh", "ada", "nginx.service")],
-            ["the process is sh, expected nginx"],
-        ),
-        (
-            NGINX,
-            [holder("nginx", "root", "nginx.service"), holder("nginx", "root", None)],
-            ["the unit is nginx.service and no unit, expected nginx.service"],
-        ),
-        (
-            NGINX,
-            [ADA],
-            [
-                "the process is node, expected nginx",
-                "the user is ada, expected root",
-                "the unit is user@1000.service, expected nginx.service",
-            ],
-        ),
-        # The kernel cuts names to 15 bytes; a shorter name is not a cut one.
-        (EXPORTER, [holder("prometheus-node", "prometheus", None)], []),
-        (EXPORTER, [holder("node_exporter", "prometheus", None)], []),
-        (
-            EXPORTER,
-            [holder("prometheus", "prometheus", None)],
-            ["the process is prometheus, expected prometheus-node-exporter or node_exporter"],
-        ),
-        # A thread may have renamed itself; the program is still the same.
-        (ExpectedOwner(("node",), None, None), [holder("MainThread", "ada", None, "node")], []),
-        (ExpectedOwner((), None, None), [ADA], []),
     ],
 )
-def test_owner(owner: ExpectedOwner, holders: list[Holder], expected: list[str]) -> None:
-    assert owner_faults(owner, holders) == expected
+def test_what_is_no_plan_is_refused(given: t.Any, message: str) -> None:
+    """With what is wrong, where, and what to do."""
+    with pytest.raises(ValueError, match=message) as caught:
+        read_plan(given)
+    assert str(caught.value).endswith(". Give it that, or leave the option out.")
 
 
-def test_a_crowd_of_holders_is_described_briefly() -> None:
-    world = World()
-    world.hold(80, *[daemon("nginx", pid) for pid in (11, 12, 13, 14)], ADA)
-    text = describe_holders(world.snapshot, world.snapshot.sockets[0], NOW)
-    assert text == (
-        "nginx (pids 11, 12 and 2 more, user nginx, since 09:14, unit nginx.service)"
-        " and node (pid 812, user ada, since 09:14, unit user@1000.service)"
-    )
+def test_a_plan_is_read_whole() -> None:
+    source = {"consumer": "front", "host": "a", "cidr": "198.51.100.1/32"}
+    data = plan(entry("shop.http", 80, sources=[source]), host="web1", environment="production")
+    found = read_plan(data)
+    assert (found.host, found.environment, found.system) == ("web1", "production", "linux")
+    (shop,) = found.endpoints
+    assert (shop.id, shop.key, shop.label) == ("shop.http", ("tcp", 80), "80/tcp")
+    (read,) = shop.sources
+    assert (read.consumer, read.host, str(read.network)) == ("front", "a", "198.51.100.1/32")
 
 
-def test_a_start_of_another_day_has_its_date() -> None:
-    assert format_start(NOW - 86400, NOW) == "2026-03-03 12:00"
+def test_an_answer_of_the_lookup_is_read_like_an_entry_of_a_plan() -> None:
+    """It has more keys; the message names the option."""
+    answer = {**entry("shop.http", 80), "targets": [], "address": "127.0.0.1"}
+    assert read_endpoints([answer]) == read_plan(plan(entry("shop.http", 80))).endpoints
+    with pytest.raises(ValueError, match=r"^endpoints\[shop.http\]: .*'owner' is missing"):
+        read_endpoints([{key: value for key, value in answer.items() if key != "owner"}])
 
 
 @pytest.mark.parametrize(
-    "plan",
-    [{}, None, {"endpoints": [{}]}, {"endpoints": ["x"]}, {"endpoints": 1}],
+    ("platform", "system", "ours"),
+    [("linux", "darwin", "linux"), ("darwin", "linux", "darwin"), ("freebsd13", "linux", None)],
 )
-def test_what_is_no_plan_is_refused(plan: t.Any) -> None:
-    with pytest.raises(ValueError, match="not a plan as"):
-        read_plan(plan)
+def test_a_plan_of_another_system_is_refused(
+    monkeypatch: pytest.MonkeyPatch, platform: str, system: str, ours: str | None
+) -> None:
+    """With the variable that has to be set."""
+    monkeypatch.setattr(endpoints.sys, "platform", platform)
+    here = ours or platform
+    with pytest.raises(ValueError, match=r"^plan: it is for a host") as caught:
+        read_plan(plan(host="mac", system=system))
+    assert str(caught.value) == (
+        f"plan: it is for a host that runs {system}, and mac runs {here}. Set port_system: {here}"
+        " for mac in the inventory, or gather its facts first."
+    )
+    if ours:
+        assert read_plan(plan(system=ours)).system == ours

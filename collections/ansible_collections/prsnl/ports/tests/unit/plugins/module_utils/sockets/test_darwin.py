@@ -238,12 +238,46 @@ def test_a_process_of_the_kernel() -> None:
     assert darwin.parse_process(602, info, None).process == "ControlCe"
 
 
+def arguments(*words: str, number: int = 1) -> bytes:
+    """What KERN_PROCARGS2 gives: the program's path is filled up with zeros."""
+    text = "\0".join(words).encode()
+    return number.to_bytes(4, sys.byteorder) + b"/bin/web\0\0\0\0" + text + b"\0"
+
+
+@pytest.mark.parametrize(
+    ("data", "label"),
+    [
+        (arguments("web", "HOME=/", "XPC_SERVICE_NAME=prsnl.web", "A=b"), "prsnl.web"),
+        # Started by hand, in a terminal and over SSH.
+        (arguments("web", "HOME=/", "XPC_SERVICE_NAME=0"), ""),
+        (arguments("web", "HOME=/"), ""),
+        # An argument is no variable.
+        (arguments("web", "XPC_SERVICE_NAME=prsnl.web", "HOME=/", number=2), ""),
+        # Apple's own program.
+        (arguments("web", number=1), None),
+        (arguments("web", "XPC_SERVICE_NAME=a\x1b[31m"), "a?[31m"),
+        (b"", None),
+    ],
+)
+def test_the_label_is_in_the_environment(data: bytes, label: str | None) -> None:
+    assert darwin.parse_label(data) == label
+
+
 class Library:
     """A libproc with two processes that share a socket, and one that may not be looked at."""
 
     def __init__(self) -> None:
         self.proc_pidinfo = self._pidinfo
         self._info = structure(address="0.0.0.0")
+
+    def sysctl(self, name: t.Any, _n: int, buffer: t.Any, size: t.Any, *_new: t.Any) -> int:
+        assert list(name[:2]) == [1, 49]
+        if name[2] == 20:
+            return -1
+        data = arguments("web", "XPC_SERVICE_NAME=prsnl.web")
+        ctypes.memmove(buffer, data, len(data))
+        size._obj.value = len(data)
+        return 0
 
     def proc_listallpids(self, buffer: t.Any, _size: int) -> int:
         if buffer is not None:
@@ -279,7 +313,7 @@ def test_libproc_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda *_a, **_k: library)
     snapshot = darwin.take_snapshot()
     assert snapshot.sockets == (Socket("tcp", "0.0.0.0", 5000, False, 0, 0xABC),)
-    assert [(h.pid, h.executable) for h in snapshot.holders[0xABC]] == [
-        (10, "/bin/10"),
-        (20, "/bin/20"),
+    assert [(h.pid, h.executable, h.label) for h in snapshot.holders[0xABC]] == [
+        (10, "/bin/10", "prsnl.web"),
+        (20, "/bin/20", None),
     ]

@@ -315,7 +315,12 @@ def test_an_unprivileged_reader_sees_the_socket_but_not_the_holder() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(reader, 0)[1]) == 0
 
 
-def test_a_root_that_may_not_look_at_a_process_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("has_capability", "obstacle"), [(False, linux.NO_PTRACE), (True, linux.CONFINED)]
+)
+def test_a_root_that_may_not_look_at_a_process_says_so(
+    monkeypatch: pytest.MonkeyPatch, has_capability: bool, obstacle: str
+) -> None:
     listdir = os.listdir
 
     def refuse(path: str) -> list[str]:
@@ -325,10 +330,77 @@ def test_a_root_that_may_not_look_at_a_process_says_so(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "listdir", refuse)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(linux, "has_capability", lambda _number: has_capability)
     with holding("AF_INET,SOCK_STREAM,127.0.0.1,") as program:
         snapshot = listeners.take_snapshot()
         assert holders(snapshot, program.ports[0]) == []
-        assert snapshot.obstacle == linux.NO_PTRACE
+        assert snapshot.obstacle == obstacle
+
+
+LOOK = """
+import sys
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import linux, snapshot
+seen = snapshot.take_snapshot({("tcp", int(sys.argv[1]))})
+inode = next(s.inode for s in seen.sockets if s.port == int(sys.argv[1]))
+print(len(seen.holders[inode]), seen.obstacle == linux.NO_PTRACE)
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, and setpriv"
+)
+def test_a_root_without_the_capability_does_not_take_a_process_for_the_kernel() -> None:
+    """The kernel lists what such a process has open, and refuses to say what it is."""
+    command = ["setpriv", "--bounding-set=-sys_ptrace", sys.executable, "-c", LOOK]
+    env = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[8])}
+    with holding("AF_INET,SOCK_STREAM,127.0.0.1,", uid=pwd.getpwnam("nobody").pw_uid) as program:
+        port = str(program.ports[0])
+        done = subprocess.run(
+            [*command, port], env=env, capture_output=True, text=True, check=False
+        )
+    assert (done.stdout.split(), done.stderr) == (["0", "True"], "")
+
+
+def test_a_process_of_another_network_hides_nothing_of_ours(tmp_path: pathlib.Path) -> None:
+    """Nor does one that has ended."""
+    for name in ("self", "7", "8"):
+        (tmp_path / name / "net").mkdir(parents=True)
+    (tmp_path / "self" / "net" / "tcp").write_text("")
+    os.link(tmp_path / "self" / "net" / "tcp", tmp_path / "7" / "net" / "tcp")
+    (tmp_path / "8" / "net" / "tcp").write_text("")
+    shared = [linux._shares_network(pid, str(tmp_path)) for pid in (7, 8, 9)]
+    assert shared == [True, False, False]
+    assert linux._shares_network(7, "/nonexistent")
+
+
+@pytest.mark.parametrize(
+    ("namespace", "is_first_network", "sees"),
+    [
+        (linux.FIRST_PID_NAMESPACE, True, True),
+        (linux.FIRST_PID_NAMESPACE, False, True),
+        ("pid:[4026532800]", False, True),
+        # docker run --network=host without --pid=host.
+        ("pid:[4026532800]", True, False),
+    ],
+)
+def test_a_container_on_the_machines_network_does_not_see_its_processes(
+    monkeypatch: pytest.MonkeyPatch, namespace: str, is_first_network: bool, sees: bool
+) -> None:
+    monkeypatch.setattr(os, "readlink", lambda _path: namespace)
+    monkeypatch.setattr(os.path, "exists", lambda _path: is_first_network)
+    assert linux.sees_all_processes() is sees
+
+
+def test_who_may_be_outside_is_said_only_where_somebody_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Socket("tcp", "127.0.0.1", 80, False, 0, 4_000_000_000)
+    monkeypatch.setattr(linux, "sees_all_processes", lambda: False)
+    monkeypatch.setattr(linux, "find_holders", lambda inodes: (dict.fromkeys(inodes, ()), True))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for found, obstacle in (([kept], linux.OWN_PROCESSES), ([], None)):
+        monkeypatch.setattr(linux, "read_sockets", lambda found=found: found)
+        assert listeners.take_snapshot().obstacle == obstacle
 
 
 def test_only_the_holders_that_are_asked_for_are_looked_up() -> None:

@@ -39,6 +39,7 @@ def test_a_socket_is_described_by_the_process_that_started_first() -> None:
             "user": "root",
             "since": "1970-01-01T00:16:40Z",
             "unit": "nginx.service",
+            "label": None,
             "container": None,
             "engine": None,
         }

@@ -28,7 +28,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.verdicts import (
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts import (
     probes,
 )
-from worlds import ADA, NOW, World, daemon, endpoint
+from worlds import ADA, NOW, World, daemon, endpoint, entry, plan
 
 
 def verify(world: World, *endpoints: HostEndpoint) -> list[port_verify.Verification]:
@@ -239,7 +239,7 @@ def test_the_other_endpoint_of_a_daemon_is_not_taken_for_its_new_port() -> None:
 
 
 def test_a_lease_counts_on_ports_that_nobody_has_to_have() -> None:
-    lease = Lease(79, "tcp", ExpectedOwner(("node",), "ada", None), "Test", "d", False, "l:4")
+    lease = Lease(79, "tcp", ExpectedOwner(("node",), "ada"), "Test", "d", False, "l:4")
     ended = Lease(**{**vars(lease), "expired": True})
     optional = endpoint("web.alt", 79, expect="optional")
     retired = endpoint("web.old", 79, expect="silent")
@@ -257,23 +257,7 @@ def test_a_lease_counts_on_ports_that_nobody_has_to_have() -> None:
 
 # --- waiting -----------------------------------------------------------------------------------
 
-PLAN = {
-    "endpoints": [
-        {
-            "id": "web.http",
-            "service": "web",
-            "name": "http",
-            "port": 80,
-            "protocol": "tcp",
-            "status": "fixed",
-            "expect": "bound",
-            "listen": ["0.0.0.0", "::"],
-            "allowed": ["0.0.0.0/0", "::/0"],
-            "owner": {"process": ["web"], "user": "web", "unit": "web.service"},
-            "probe": "http",
-        }
-    ]
-}
+PLAN = plan(entry("web.http", 80, probe="http"))
 STARTED = (Socket("tcp", "0.0.0.0", 80, False, 0, 1), Socket("tcp", "::", 80, True, 0, 2))
 
 
@@ -314,7 +298,7 @@ class Host:
 
     def verify(self, timeout: float = 30) -> port_verify.Verification:
         (result,), _snapshot = port_verify.verify_host(
-            read_plan(PLAN), timeout, registry="registry/ports.yml", settle=6
+            read_plan(PLAN).endpoints, timeout, registry="registry/ports.yml", settle=6
         )
         return result
 
@@ -349,7 +333,9 @@ def test_a_daemon_that_answers_late_is_waited_for(host: Host) -> None:
 def test_who_has_answered_is_not_asked_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = PLAN["endpoints"][0] | {"id": "web.https", "port": 443}
     monkeypatch.setitem(PLAN, "endpoints", [*PLAN["endpoints"], missing])
-    results, _snapshot = port_verify.verify_host(read_plan(PLAN), 5, registry="registry/ports.yml")
+    results, _snapshot = port_verify.verify_host(
+        read_plan(PLAN).endpoints, 5, registry="registry/ports.yml"
+    )
     assert [result.verdict for result in results] == ["ok", "not bound"]
     assert len(host.looks) > 2
     assert sorted(host.asked) == [("http", "127.0.0.1", 80), ("http", "::1", 80)]
@@ -449,7 +435,7 @@ def test_a_young_daemon_that_goes_while_others_are_waited_for_is_named(
     monkeypatch.setitem(PLAN, "endpoints", [*PLAN["endpoints"], missing])
     host.since, host.dies_at = since, 1003
     results, _snapshot = port_verify.verify_host(
-        read_plan(PLAN), 5, registry="registry/ports.yml", settle=6
+        read_plan(PLAN).endpoints, 5, registry="registry/ports.yml", settle=6
     )
     assert [result.verdict for result in results] == [verdict, "not bound"]
     assert results[0].messages[0].startswith(message)

@@ -14,7 +14,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import B
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts import before as port_check
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import ADA, NOW, WILD, World, daemon, endpoint
+from worlds import ADA, NOW, WILD, World, daemon, endpoint, owner
 
 
 def check(
@@ -191,7 +191,7 @@ def lease(port: int, *, expired: bool = False) -> Lease:
             {
                 "port": port,
                 "protocol": "tcp",
-                "owner": {"process": ["node"], "user": "ada", "unit": None},
+                "owner": owner(process=["node"], user="ada"),
                 "reason": "Load test",
                 "expires": "2026-12-01",
                 "expired": expired,

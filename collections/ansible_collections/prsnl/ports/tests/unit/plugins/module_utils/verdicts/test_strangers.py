@@ -26,9 +26,8 @@ LIMITS = PortLimits((32768, 60999), ((40000, 40000),), 1024)
 NOBODY = Login(frozenset(), None)
 SESSION = Session("192.0.2.7", 50022, 22)
 SSHD = Holder(500, "sshd", "/usr/sbin/sshd", "root", "ssh.service", NOW)
-LEASE = Lease(
-    8090, "tcp", ExpectedOwner(("node",), "ada", None), "Load test", "2026-12-01", False, "l:3"
-)
+LEASE = Lease(8090, "tcp", ExpectedOwner(("node",), "ada"), "Load test", "2026-12-01", False, "l:3")
+NODE = ExpectedOwner(("node",))
 
 
 def find(
@@ -117,10 +116,10 @@ def test_a_lease_covers_its_holder_until_it_ends() -> None:
 @pytest.mark.parametrize(
     ("allowed", "world", "fits"),
     [
-        (Allowed("r", process=("node",)), World().hold(81, ADA), True),
-        (Allowed("r", process=("bun",)), World().hold(81, ADA), False),
-        (Allowed("r", user="ada"), World().hold(81, ADA), True),
-        (Allowed("r", user="bob"), World().hold(81, ADA), False),
+        (Allowed("r", NODE), World().hold(81, ADA), True),
+        (Allowed("r", ExpectedOwner(("bun",))), World().hold(81, ADA), False),
+        (Allowed("r", ExpectedOwner(user="ada")), World().hold(81, ADA), True),
+        (Allowed("r", ExpectedOwner(user="bob")), World().hold(81, ADA), False),
         (Allowed("r", protocol="tcp"), World().hold(81, ADA), True),
         (Allowed("r", protocol="udp"), World().hold(81, ADA), False),
         (Allowed("r", ports=(80, 81)), World().hold(81, ADA), True),
@@ -132,9 +131,9 @@ def test_a_lease_covers_its_holder_until_it_ends() -> None:
         (Allowed("r", ephemeral=True), World().hold(32768, ADA), True),
         (Allowed("r", ephemeral=True), World().hold(40000, ADA), False),
         (Allowed("r", ephemeral=True), World().hold(81, ADA), False),
-        (Allowed("r", process=("node",), user="bob"), World().hold(81, ADA), False),
+        (Allowed("r", ExpectedOwner(("node",), "bob")), World().hold(81, ADA), False),
         # Who can't be seen isn't who was allowed.
-        (Allowed("r", process=("node",)), World().hold(81), False),
+        (Allowed("r", NODE), World().hold(81), False),
         (Allowed("r", ports=(81,)), World().hold(81), True),
     ],
 )

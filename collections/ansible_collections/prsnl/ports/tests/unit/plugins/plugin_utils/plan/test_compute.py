@@ -65,7 +65,14 @@ def test_an_internal_endpoint_is_for_its_consumers() -> None:
             {"consumer": "shop", "host": "front1", "cidr": "2001:db8::1/128"},
             {"consumer": "office", "host": None, "cidr": "192.0.2.0/24"},
         ],
-        "owner": {"process": ["store", "stored"], "user": None, "unit": None},
+        "owner": {
+            "process": ["store", "stored"],
+            "user": None,
+            "unit": [],
+            "label": None,
+            "container": None,
+            "kernel": False,
+        },
         "probe": "tcp",
         "metrics": None,
         "routes": {},
@@ -176,6 +183,76 @@ def test_an_unknown_environment(environment: str) -> None:
     )
 
 
+BOTH = {"linux": {"unit": "store.service"}, "darwin": {"label": "prsnl.store"}}
+
+
+@pytest.mark.parametrize(
+    ("owner", "system", "expected"),
+    [
+        (BOTH, "linux", {"unit": ["store.service"]}),
+        (BOTH, "darwin", {"label": "prsnl.store"}),
+        (
+            {"process": "store", "unit": "store.service", "label": "prsnl.store"},
+            "linux",
+            {"process": ["store"], "unit": ["store.service"]},
+        ),
+        (
+            {"process": "store", "unit": "store.service", "label": "prsnl.store"},
+            "darwin",
+            {"process": ["store"], "label": "prsnl.store"},
+        ),
+        ({"kernel": True}, "linux", {"kernel": True}),
+        ({"kernel": True}, "darwin", None),
+        ({"unit": "store.service"}, "darwin", None),
+        ({"label": "prsnl.store"}, "linux", None),
+        ({"linux": {"process": "store"}}, "darwin", None),
+        ({"darwin": {"container": "store"}}, "linux", None),
+    ],
+)
+def test_a_plan_has_the_owner_of_its_hosts_system(
+    owner: dict[str, t.Any], system: str, expected: dict[str, t.Any] | None
+) -> None:
+    """And says which system that is; without an owner there, it is refused."""
+    loaded = load.parse(BASE, "ports.yml")
+    loaded.data["services"]["store"]["owner"] = owner
+    known = Registry.from_data(loaded.data, "ports.yml", BASE)
+    host = Host("production", ("198.51.100.2",), system=system)
+    topology = Topology(INVENTORY.groups, {**INVENTORY.hosts, "back1": host})
+    if expected is None:
+        with pytest.raises(PlanError) as caught:
+            compute.compute_plan(known, topology, "back1")
+        # A retired port needs none.
+        assert str(caught.value).splitlines() == [
+            f"back1: {name} (ports.yml:{line}) has no owner on {system}, so nobody could tell whose"
+            f" {label} is there. Name one under owner, place it on other hosts, or set port_system"
+            f" of back1 if it isn't {system}"
+            for name, line, label in (
+                ("store.cluster", 52, "7/udp"),
+                ("store.sql", 47, "21001/tcp"),
+            )
+        ]
+        return
+    plan = compute.compute_plan(known, topology, "back1").as_dict()
+    nobody = {"process": [], "user": None, "unit": [], "label": None, "container": None}
+    assert plan["system"] == system
+    for endpoint in plan["endpoints"]:
+        assert endpoint["owner"] == {**nobody, "kernel": False, **expected}
+
+
+def test_an_unknown_system() -> None:
+    """Of the host itself: what others run doesn't matter."""
+    host = Host("production", ("198.51.100.2",), system="win32nt")
+    topology = Topology(INVENTORY.groups, {**INVENTORY.hosts, "back1": host})
+    known = load.parse(BASE, "ports.yml")
+    assert compute.compute_plan(known, topology, "front1").system == "linux"
+    with pytest.raises(PlanError) as caught:
+        compute.compute_plan(known, topology, "back1")
+    assert str(caught.value) == (
+        "back1: its system is 'win32nt', allowed are linux and darwin (macOS). Set port_system of"
+        " back1 if that is wrong"
+    )
+
+
 HOSTS = ["h0", "h1", "h2", "h3"]
 GROUPS = ["g0", "g1", "g2"]
 SERVICES = ["s0", "s1", "s2", "s3"]
@@ -215,6 +292,7 @@ def registries(draw: st.DrawFn) -> Registry:
     for name in draw(subsets(SERVICES)):
         services[name] = {
             "hosts": draw(st.sampled_from([*GROUPS, "all"])),
+            "owner": {"process": name},
             "environments": draw(subsets(ENVIRONMENTS, min_size=1)),
             "endpoints": draw(
                 st.dictionaries(st.sampled_from(["a", "b"]), endpoints(), min_size=1)

@@ -12,9 +12,10 @@ import pytest
 from ansible.template import trust_as_template
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 
-LITERAL = {"port_environment": "test", "port_addresses": ["192.0.2.7"]}
+LITERAL = {"port_environment": "test", "port_system": "linux", "port_addresses": ["192.0.2.7"]}
 TEMPLATE = {
     "port_environment": "test",
+    "port_system": "linux",
     "port_addresses": [trust_as_template("{{ ansible_facts.default_ipv4.address }}")],
 }
 RAW: dict[str, dict[str, t.Any]] = {

@@ -69,6 +69,14 @@ def test_a_number_that_int_refuses_is_a_fault() -> None:
     ]
 
 
+def test_a_name_that_no_system_shows_is_a_fault() -> None:
+    """The name of a file has 255 bytes at most."""
+    assert faults_of(BASE.replace("process: shop,", f"process: {'s' * 256},").encode()) == [
+        f"ports.yml:27: services.shop.owner.process: found '{'s' * 60}...' of 256 characters,"
+        " allowed are 255 at most"
+    ]
+
+
 def test_aliases_do_not_multiply() -> None:
     """Nine levels of nine aliases are some 400 million values, if they are followed."""
     levels = ["a: &l0 [x]"] + [

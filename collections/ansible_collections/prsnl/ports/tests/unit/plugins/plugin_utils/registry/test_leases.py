@@ -30,6 +30,11 @@ leases:
 """
 
 
+def owner(**given: object) -> dict[str, object]:
+    nobody = {"process": [], "user": None, "unit": [], "label": None, "container": None}
+    return {**nobody, "kernel": False, **given}
+
+
 def read(folder: pathlib.Path, text: str, host: str, *groups: str) -> list[dict[str, object]]:
     (folder / "leases.yml").write_text(text)
     return leases.host_leases(str(folder / "ports.yml"), host, groups, NOW)
@@ -40,7 +45,7 @@ def test_a_lease_of_a_group_lasts_until_the_end_of_its_last_day(tmp_path: pathli
         {
             "port": 8090,
             "protocol": "tcp",
-            "owner": {"process": ["node"], "user": "ada", "unit": None},
+            "owner": owner(process=["node"], user="ada"),
             "reason": "Load test",
             "expires": "2026-12-01",
             "end": 1796169600,
@@ -53,7 +58,26 @@ def test_a_lease_of_a_group_lasts_until_the_end_of_its_last_day(tmp_path: pathli
 def test_a_lease_of_a_host_that_has_ended(tmp_path: pathlib.Path) -> None:
     (lease,) = read(tmp_path, LEASES, "ops", "metrics")
     assert lease["expired"] is True
-    assert lease["owner"] == {"process": ["iperf3", "iperf"], "user": None, "unit": None}
+    assert lease["owner"] == owner(process=["iperf3", "iperf"])
+
+
+def test_a_holder_is_that_of_the_hosts_system(tmp_path: pathlib.Path) -> None:
+    """A lease whose holder is given for the other one only is none."""
+    holder = "{linux: {container: {engine: podman, name: load}}, darwin: {label: test.load}}"
+    text = LEASES.replace("{process: node, user: ada}", holder)
+    (tmp_path / "leases.yml").write_text(
+        text.replace("{process: [iperf3, iperf]}", "{unit: a.service}")
+    )
+    file = str(tmp_path / "ports.yml")
+    for system, expected in (
+        (
+            "linux",
+            [owner(container={"engine": "podman", "name": "load"}), owner(unit=["a.service"])],
+        ),
+        ("darwin", [owner(label="test.load")]),
+    ):
+        found = leases.host_leases(file, "app", ["application", "ops"], TODAY, system)
+        assert [lease["owner"] for lease in found] == expected
 
 
 def test_other_hosts_have_none(tmp_path: pathlib.Path) -> None:
@@ -76,6 +100,9 @@ def test_the_file_need_not_exist(tmp_path: pathlib.Path) -> None:
         ),
         ("    reason: Load test\n", "", "leases.yml:3: leases[0].reason: found nothing, allowed"),
         ("hosts: ops", "hosts: ops\n    until: now", "found the unknown key 'until'"),
+        ("user: ada", "user: 65534", "found 65534, allowed is the name of a user, or its number"),
+        ("user: ada", "unit: load", "leases.yml:5: leases[0].holder.unit: found 'load', allowed"),
+        ("process: node", "process: conmon", "leases[0].holder.process: found 'conmon', by which"),
         (
             "port: 8091\n    protocol: udp\n    hosts: ops",
             "port: 8090\n    hosts: application",

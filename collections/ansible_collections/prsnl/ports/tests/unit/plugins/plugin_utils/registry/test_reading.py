@@ -14,6 +14,7 @@ import typing as t
 import hypothesis
 import jsonschema
 import pytest
+import referencing
 import yaml
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     load as registry,
@@ -197,8 +198,14 @@ def test_slips_of_the_keyboard(edits: list[tuple[int, int, str]]) -> None:
 def test_our_way_through_the_schema_is_that_of_jsonschema(data: t.Any) -> None:
     """The validator that is made quicker finds a fault if and only if the library's own does."""
     data, _faults = yaml_source.parse(yaml.safe_dump(data, allow_unicode=True).encode())
-    with open(f"{schema.DIRECTORY}/ports.schema.json", encoding="utf-8") as stream:
-        plain = jsonschema.Draft202012Validator(json.load(stream))
+    files = {
+        name: json.loads(pathlib.Path(schema.DIRECTORY, name).read_text(encoding="utf-8"))
+        for name in ("ports.schema.json", "owner.schema.json")
+    }
+    others = referencing.Registry().with_resources(
+        (name, referencing.Resource.from_contents(content)) for name, content in files.items()
+    )
+    plain = jsonschema.Draft202012Validator(files["ports.schema.json"], registry=others)
     if plain.is_valid(data):
         # A newline at the end is where Python's `$` isn't that of JSON Schema.
         ours = [f for f in schema.ports_schema().faults(data) if "\\n'" not in f.message]

@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is expected to hold a socket, on each system, as the registry and the leases say it."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, Path, found
+
+LINUX: t.Final = "linux"
+DARWIN: t.Final = "darwin"
+SYSTEMS: t.Final = (LINUX, DARWIN)
+# Programs by which engines hold the ports of their containers, and which hold nothing else. A test
+# compares them with what the host takes for such.
+PROXIES: t.Final = frozenset(
+    (
+        "conmon",
+        "docker-proxy",
+        "gvproxy",
+        "pasta",
+        "pasta.avx2",
+        "rootlesskit",
+        "rootlessport",
+        "slirp4netns",
+        "vpnkit",
+    )
+)
+# What only one system has.
+_FOREIGN: t.Final = {LINUX: ("label",), DARWIN: ("unit", "kernel")}
+
+
+@dataclasses.dataclass(slots=True)
+class Owner:
+    """Who is expected to hold a socket on a system; what is empty or None doesn't matter."""
+
+    process: tuple[str, ...] = ()
+    user: str | None = None
+    unit: tuple[str, ...] = ()
+    label: str | None = None
+    engine: str | None = None
+    container: str | None = None
+    kernel: bool = False
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """Plain data, ready for JSON. Every key is there."""
+        return {
+            "process": list(self.process),
+            "user": self.user,
+            "unit": list(self.unit),
+            "label": self.label,
+            "container": {"engine": self.engine, "name": self.container}
+            if self.container
+            else None,
+            "kernel": self.kernel,
+        }
+
+
+def owner_on(data: t.Any, system: str) -> Owner | None:
+    """The owner on a system, of the plain data of a registry or a lease; None if there is none.
+
+    What isn't given by system counts for both, but a unit and the kernel for Linux only and a label
+    for macOS only. A registry is mostly about other hosts, so this is done when it is asked for.
+    """
+    given = _mapping(data)
+    if any(name in given for name in SYSTEMS):
+        own = _mapping(given.get(system))
+    else:
+        own = {key: value for key, value in given.items() if key not in _FOREIGN[system]}
+    if not own:
+        return None
+    container = own.get("container")
+    parts = container if isinstance(container, dict) else {"name": container}
+    return Owner(
+        process=_texts(own.get("process")),
+        user=_text(own.get("user")),
+        unit=_texts(own.get("unit")),
+        label=_text(own.get("label")),
+        engine=_text(parts.get("engine")),
+        container=_text(parts.get("name")),
+        kernel=own.get("kernel") is True,
+    )
+
+
+def owner_faults(path: Path, data: t.Any) -> t.Iterator[Fault]:
+    """What the schema doesn't say of an owner: names that don't tell who is behind them."""
+    given = _mapping(data)
+    parts = [((*path, name), given[name]) for name in SYSTEMS if name in given] or [(path, given)]
+    for where, part in parts:
+        for name in _texts(_mapping(part).get("process")):
+            if name in PROXIES:
+                yield Fault(
+                    (*where, "process"),
+                    f"found {found(name)}, by which a container engine holds the ports of whatever"
+                    " container; allowed is container: with the name of the container",
+                )
+
+
+def _mapping(value: t.Any) -> dict[str, t.Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: t.Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(value: t.Any) -> tuple[str, ...]:
+    items = value if isinstance(value, list) else [value]
+    return tuple(item for item in items if isinstance(item, str))
