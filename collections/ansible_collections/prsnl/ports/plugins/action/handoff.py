@@ -185,7 +185,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             title=arguments["title"],
             now=now,
             hashes=hashes,
-            leases=_leases(registry.file, topology, list(places), now.date()),
+            leases=_leases(registry.file, topology, list(places), now),
             contacts=arguments["contacts"],
             settings={
                 key: arguments[key]
@@ -254,12 +254,12 @@ def _ssh(name: str, user: str, variables: t.Any) -> str:
     return " ".join(word for word in words if word)
 
 
-def _leases(file: str, topology: Topology, hosts: list[str], today: datetime.date) -> list[Plain]:
+def _leases(file: str, topology: Topology, hosts: list[str], now: datetime.datetime) -> list[Plain]:
     """Every lease of these hosts once, with the hosts that it is for."""
     found: dict[str, Plain] = {}
     for host in hosts:
         groups = {name for name, members in topology.groups.items() if host in members}
-        for lease in leases.host_leases(file, host, groups, today):
+        for lease in leases.host_leases(file, host, groups, now):
             found.setdefault(lease["where"], {**lease, "hosts": []})["hosts"].append(host)
     return list(found.values())
 

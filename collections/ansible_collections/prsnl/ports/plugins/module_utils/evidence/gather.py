@@ -78,7 +78,7 @@ def gather(wanted: Wanted) -> dict[str, t.Any]:
 
     :raises ValueError: the plan isn't one.
     """
-    endpoints = read_plan(wanted.plan)
+    endpoints = read_plan(wanted.plan).endpoints
     timeout = wanted.timeout
     started = now()
     answers = read_all({q.id: _asking(q, timeout) for q in wanted.questions})
@@ -125,7 +125,7 @@ def _asking(question: Question, timeout: float) -> t.Callable[[], Reading]:
 
 
 def _units(endpoints: t.Iterable[HostEndpoint]) -> set[str]:
-    return {e.owner.unit for e in endpoints if e.owner.unit and e.expect != "silent"}
+    return {unit for e in endpoints if e.expect != "silent" for unit in e.owner.units}
 
 
 def _packages(wanted: Wanted) -> tuple[dict[str, dict[str, str]], Reading]:

@@ -22,6 +22,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import
     PROTOCOLS,
     read_openings,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
 
 NUMBERS = {number: name for name, number in PROTOCOLS.items()}
 # An element of one of the table's maps, as `nft -nn` lists it.
@@ -56,7 +57,7 @@ def planned_paths(plan: t.Mapping[str, t.Any]) -> list[OpenPath]:
     """
     return [
         OpenPath(source, destination, opening.protocol, opening.port, opening.id)
-        for opening in read_openings(plan, {})
+        for opening in read_openings(read_plan(plan).endpoints, {})
         for family in FAMILIES
         for source, destination in opening.pairs(family)
     ]

@@ -47,18 +47,23 @@ def is_darwin(host: Plain) -> bool:
     return bool(host["system"].get("system") == "Darwin")
 
 
+def unit_of(owner: Plain) -> str:
+    """The unit that an owner is looked for at first; empty if it has none."""
+    return next(iter(owner.get("unit") or ()), "")
+
+
 def status(host: Plain, owner: Plain) -> str:
     """The command that shows the state of an endpoint's daemon."""
-    unit = owner.get("unit")
+    unit = unit_of(owner)
     if is_darwin(host):
-        label = owner.get("launchd") or owner.get("label")
+        label = owner.get("label")
         return f"launchctl print system/{shlex.quote(label)}" if label else ""
     return f"systemctl status {shlex.quote(unit)} --no-pager" if unit else ""
 
 
 def journal(host: Plain, owner: Plain) -> str:
     """The command that shows the last lines of its log."""
-    unit = owner.get("unit")
+    unit = unit_of(owner)
     if not unit or is_darwin(host):
         return ""
     return f"journalctl -u {shlex.quote(unit)} -n 50 --no-pager"
@@ -76,12 +81,12 @@ def control(host: Plain, verb: str, owners: t.Iterable[Plain]) -> str:
     """The command that starts, stops or restarts a service; empty if nobody knows it."""
     owners = list(owners)
     if is_darwin(host):
-        labels = [str(owner.get("launchd") or owner.get("label") or "") for owner in owners]
+        labels = [str(owner.get("label") or "") for owner in owners]
         if not labels or not all(labels):
             return ""
         words = {"start": "kickstart", "restart": "kickstart -k", "stop": "kill TERM"}[verb]
         return " && ".join(f"launchctl {words} system/{shlex.quote(label)}" for label in labels)
-    units = list(dict.fromkeys(owner["unit"] for owner in owners if owner.get("unit")))
+    units = list(dict.fromkeys(filter(None, map(unit_of, owners))))
     return f"systemctl {verb} {shlex.join(units)}" if units else ""
 
 

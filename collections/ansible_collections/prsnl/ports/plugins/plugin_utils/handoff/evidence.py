@@ -21,6 +21,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
     shown,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX
 
 VERSION: t.Final = 1
 SCHEMA: t.Final = "evidence.schema.json"
@@ -118,7 +119,8 @@ def build(
             },
             "endpoints": [
                 {
-                    **endpoint.as_dict(),
+                    **endpoint.as_dict(LINUX),
+                    "owner": endpoint.owner,
                     "consumers": list(endpoint.consumers),
                     "environments": list(endpoint.environments),
                     "exception": endpoint.exception or "",

@@ -268,7 +268,11 @@ def _journal_of(host: Plain, service: str) -> str:
 
 
 def _units(name: str, host: Plain) -> t.Iterator[Finding]:
-    planned = {entry["owner"].get("unit"): entry["service"] for entry in host["plan"]}
+    planned = {
+        unit: entry["service"]
+        for entry in host["plan"]
+        for unit in entry["owner"].get("unit") or ()
+    }
     for unit in host["failed_units"]:
         service = planned.get(unit, "")
         yield Finding(

@@ -635,7 +635,9 @@ def owner_text(owner: Plain) -> str:
     """Who is expected to hold a socket, in a few words."""
     process = owner.get("process") or []
     names = process if isinstance(process, list) else [process]
-    text = str(names[0]) if names else str(owner.get("container") or "anybody")
+    container = owner.get("container") or {}
+    text = "the kernel" if owner.get("kernel") else str(container.get("name") or "anybody")
+    text = str(names[0]) if names else text
     return f"{text} ({owner['user']})" if owner.get("user") else text
 
 

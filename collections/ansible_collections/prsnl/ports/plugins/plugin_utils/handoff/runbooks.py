@@ -11,6 +11,7 @@ import re
 import shlex
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.plugin_utils.handoff.commands import unit_of
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     schema,
 )
@@ -118,9 +119,10 @@ class Resolver:
         if match[2] == "port":
             return port
         if match[2] == "unit":
-            if not entry["owner"].get("unit"):
+            unit = unit_of(entry["owner"])
+            if not unit:
                 raise ValueError(f"the registry names no unit for {entry['id']}")
-            return str(entry["owner"]["unit"])
+            return unit
         if match[2] == "address":
             return address
         return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

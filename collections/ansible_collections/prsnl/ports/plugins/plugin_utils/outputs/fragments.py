@@ -27,6 +27,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
     Registry,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.outputs import Output
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX
 
 _SCRIPTS: t.Final = {".ts": " as const", ".mts": " as const", ".js": "", ".mjs": ""}
 
@@ -184,7 +185,8 @@ def as_data(registry: Registry, output: Output) -> dict[str, t.Any]:
         ],
         "endpoints": [
             {
-                **endpoint.as_dict(),
+                **endpoint.as_dict(LINUX),
+                "owner": endpoint.owner,
                 "hosts": registry.services[endpoint.service].hosts,
                 "environments": list(endpoint.environments),
                 "consumers": list(endpoint.consumers),

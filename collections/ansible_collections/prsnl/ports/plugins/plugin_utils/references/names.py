@@ -17,6 +17,11 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
     Registry,
     mapping,
 )
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import (
+    SYSTEMS,
+    Owner,
+    owner_on,
+)
 
 _CHUNK: t.Final = re.compile(r"[^\W_]+")
 _PIECE: t.Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
@@ -138,11 +143,12 @@ class Names:
                 self._add_endpoint(endpoint, entry.get("config"))
 
     def _add_endpoint(self, endpoint: Endpoint, config: t.Any) -> None:
-        service, owner = endpoint.service, endpoint.owner
-        if owner is not None:
-            unit = (owner.unit or "").partition("@")[0].removesuffix(".service")
+        service = endpoint.service
+        for system in SYSTEMS:
+            owner = owner_on(endpoint.owner, system) or Owner()
+            units = [unit.rpartition(".")[0].partition("@")[0] for unit in owner.unit]
             programs = [p for p in owner.process if p.casefold() not in _RUNTIMES]
-            for alias in (*programs, unit.removesuffix(".socket")):
+            for alias in (*programs, *units):
                 self._add_alias(alias, service)
         protocol = PROTOCOLS.get(endpoint.probe)
         if protocol is not None:

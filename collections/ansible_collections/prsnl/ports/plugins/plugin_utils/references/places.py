@@ -23,7 +23,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts impor
     Span,
     word_set,
 )
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.addresses import LAST_PORT
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import LAST_PORT
 
 _URL_START: t.Final = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*)://")
 _ROUTE: t.Final = re.compile(r"[\w./~-]*")

@@ -13,6 +13,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.governance.uses import
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.editor import Editor
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import found, near
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,7 @@ def _row(registry: Registry, name: str) -> dict[str, t.Any]:
     endpoint = registry.endpoints[name]
     service = registry.services[endpoint.service]
     keys = ("id", "port", "protocol", "status", "exposure", "description")
-    data = endpoint.as_dict()
+    data = endpoint.as_dict(LINUX)
     return {
         **{key: data[key] for key in keys},
         "hosts": service.hosts,
