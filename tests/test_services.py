@@ -309,8 +309,11 @@ def openings(plan: dict[str, t.Any]) -> t.Any:
     from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import (  # noqa: PLC0415
         read_openings,
     )
+    from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import (  # noqa: PLC0415
+        read_plan,
+    )
 
-    return read_openings(plan, {})
+    return read_openings(read_plan(plan).endpoints, {})
 
 
 def test_a_service_that_is_not_placed(project: Project) -> None:

@@ -212,6 +212,12 @@ def test_free_on_live_hosts_too(site: Site) -> None:
             text = text.replace(f"port: {old}\n", f"port: {new}\n        exception: Test\n")
         site.registry.write_text(text.replace("to: 20001", "to: 19001"), encoding="utf-8")
         ask = {"prsnl.ports.listening_ports_info": {}, "register": "sockets"}
+        asked: dict[str, t.Any] = {
+            "endpoint": "shop.jobs",
+            "exposure": "host",
+            "reason": "x",
+            "listening": "sockets",
+        }
         allocate = {
             ALLOCATE: {
                 "endpoint": "shop.jobs",
@@ -222,13 +228,13 @@ def test_free_on_live_hosts_too(site: Site) -> None:
             "run_once": True,
             "delegate_to": "localhost",
         }
-        given = {ALLOCATE: {**allocate[ALLOCATE], "port": port}, "run_once": True}
+        given = {ALLOCATE: {**asked, "port": port}, "run_once": True}
         (_asked, refused, done) = site.run(ask, given, allocate, hosts="front")
         (result,) = refused.values()
         assert f"{port}/tcp is held on app1, 127.0.0.1, by " in result["msg"]
         (result,) = done.values()
         assert result["port"] == port + 1
-        other = {ALLOCATE: {**allocate[ALLOCATE], "endpoint": "shop.other"}}
+        other = {ALLOCATE: {**asked, "endpoint": "shop.other"}}
         (refused,) = site.run(other, hosts="app1")
         assert "app1 wasn't asked, and what can't be seen isn't free" in refused["app1"]["msg"]
 

@@ -127,9 +127,10 @@ class Site:
             }
             for name, port in (("good", self.port), ("plain", 29_999))
         }
+        ports = {"good": self.port, "plain": 29_999}
         changes = [
-            {"endpoint": f"{name}.tcp", "to": s["endpoints"]["tcp"]["port"], "status": "fixed"}
-            for name, s in services.items()
+            {"endpoint": f"{name}.tcp", "to": port, "status": "fixed"}
+            for name, port in ports.items()
         ]
         return {
             "version": 1,

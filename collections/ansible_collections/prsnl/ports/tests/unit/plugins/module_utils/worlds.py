@@ -29,7 +29,13 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 def owner(**given: t.Any) -> dict[str, t.Any]:
     """The owner of a plan: every key is there."""
-    nobody = {"process": [], "user": None, "unit": [], "label": None, "container": None}
+    nobody: dict[str, t.Any] = {
+        "process": [],
+        "user": None,
+        "unit": [],
+        "label": None,
+        "container": None,
+    }
     return {**nobody, "kernel": False, **given}
 
 

@@ -22,11 +22,28 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import
     RateLimit,
     read_openings,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
 
+OWNER: dict[str, t.Any] = {
+    "process": [],
+    "user": None,
+    "unit": [],
+    "label": None,
+    "container": None,
+}
 PLAN: dict[str, t.Any] = {
+    "host": "app",
+    "environment": "test",
+    "system": "linux",
     "endpoints": [
         {
             "id": name,
+            "service": name.partition(".")[0],
+            "name": name.partition(".")[2],
+            "status": "fixed",
+            "allowed": ["0.0.0.0/0", "::/0"],
+            "owner": {**OWNER, "container": None, "kernel": False},
+            "probe": "none",
             "protocol": protocol,
             "port": port,
             "expect": "bound",
@@ -39,7 +56,7 @@ PLAN: dict[str, t.Any] = {
             ("store.cluster", "udp", 7007, ["198.51.100.2"], ["192.0.2.0/24"]),
             ("shop.admin", "tcp", 20081, ["127.0.0.1"], []),
         )
-    ]
+    ],
 }
 LIVE = """\
 table inet prsnl_ports {
@@ -113,14 +130,14 @@ def test_rules_that_hold_nobody_off(listing: str, state: str) -> None:
 
 
 def test_a_plan_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="plan is malformed"):
+    with pytest.raises(ValueError, match="plan: "):
         planned_paths({"endpoints": [{}]})
 
 
 @pytest.mark.skipif(not shutil.which("nft"), reason="needs nft (package nftables)")
 def test_the_kernels_own_listing_is_understood() -> None:
     """Rules as they are rendered, loaded into a network namespace of their own, and listed."""
-    openings = read_openings(PLAN, {"shop.http": RateLimit("20/second")})
+    openings = read_openings(read_plan(PLAN).endpoints, {"shop.http": RateLimit("20/second")})
     rules = render(Policy(openings, ssh_ports=(22,)))
     done = subprocess.run(
         ["unshare", "-n", "sh", "-c", "nft -f - && nft -s -nn list table inet prsnl_ports"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 import typing as t
 
 import pytest
@@ -161,7 +162,7 @@ def test_backups_are_as_old_as_the_newest_file(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_host_without_systemd_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(os.path, "isdir", lambda path: False)
     units, failed, readings = system.read_units({"shop.service"}, 5)
     assert (units, failed) == ({}, [])
     assert "systemd doesn't manage this host" in readings["units"].fault
@@ -184,8 +185,8 @@ def test_a_mac_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_sockets() -> t.NoReturn:
         raise OSError("the sockets of Linux and macOS can be read")
 
-    monkeypatch.setattr(system.sys, "platform", "darwin")
-    monkeypatch.setattr(system.os.path, "isdir", lambda path: False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(os.path, "isdir", lambda path: False)
     for module in (system, gathering.__dict__["read_paths"].__globals__):
         monkeypatch.setitem(module if isinstance(module, dict) else module.__dict__, "run", run)
     monkeypatch.setattr(gathering, "take_snapshot", no_sockets)

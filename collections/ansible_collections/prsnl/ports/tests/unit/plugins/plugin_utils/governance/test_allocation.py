@@ -83,7 +83,7 @@ def test_the_next_free_port_isn_t_leased_nor_held() -> None:
     """Leases that have ended count: their holders may be there still."""
     text = BASE.replace("to: 20009", "to: 20000").replace("from: 20009", "from: 20000")
     held = {("tcp", 20006): "held by node", ("udp", 20007): "held by dnsmasq"}
-    options = {"definition": WEB, "reason": "Jobs", "lent": LEASES, "held": held}
+    options: dict[str, t.Any] = {"definition": WEB, "reason": "Jobs", "lent": LEASES, "held": held}
     assert run("present", "shop.jobs", text, **options)[0] == 20007
 
 

@@ -269,9 +269,9 @@ def poisoned(evidence: Evidence) -> Evidence:
         "failed_units",
         "answers",
     )
-    parts = (*parts, "packages", "readings", "disks", "fault", "ssh", "addresses", "groups")
+    more = ("packages", "readings", "disks", "fault", "ssh", "addresses", "groups")
     for host in data["hosts"].values():
-        for part in parts:
+        for part in (*parts, *more):
             host[part] = poison(host[part], references)
         for book in host["runbooks"].values():
             book.update(

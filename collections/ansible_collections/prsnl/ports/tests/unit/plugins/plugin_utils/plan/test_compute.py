@@ -233,7 +233,13 @@ def test_a_plan_has_the_owner_of_its_hosts_system(
         ]
         return
     plan = compute.compute_plan(known, topology, "back1").as_dict()
-    nobody = {"process": [], "user": None, "unit": [], "label": None, "container": None}
+    nobody: dict[str, t.Any] = {
+        "process": [],
+        "user": None,
+        "unit": [],
+        "label": None,
+        "container": None,
+    }
     assert plan["system"] == system
     for endpoint in plan["endpoints"]:
         assert endpoint["owner"] == {**nobody, "kernel": False, **expected}

@@ -231,10 +231,9 @@ class Writer:
             return str(value)
         single = "'" + value.replace("'", "''") + "'"
         double = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        plain = value if value.isascii() and value.isalpha() and len(value) > 3 else single
-        return self.dice.choice(
-            [plain, single, double] if value not in ("null", "true", "false") else [single]
-        )
+        plain = str(value) if value.isascii() and value.isalpha() and len(value) > 3 else single
+        forms = [plain, single, double] if value not in ("null", "true", "false") else [single]
+        return str(self.dice.choice(forms))
 
     def comment(self) -> str:
         return self.dice.choice(["", "", "", "  # why: because, 'so' {"])

@@ -124,7 +124,9 @@ def test_a_pipe_as_leases_is_refused_at_once(tmp_path: pathlib.Path) -> None:
 
 
 def _read_leases(registry: pathlib.Path) -> None:
-    leases.host_leases(str(registry), "app", {"app"}, datetime.date(2026, 11, 26))
+    leases.host_leases(
+        str(registry), "app", {"app"}, datetime.datetime(2026, 11, 26, tzinfo=datetime.UTC)
+    )
 
 
 WORDS = [

@@ -31,7 +31,13 @@ leases:
 
 
 def owner(**given: object) -> dict[str, object]:
-    nobody = {"process": [], "user": None, "unit": [], "label": None, "container": None}
+    nobody: dict[str, object] = {
+        "process": [],
+        "user": None,
+        "unit": [],
+        "label": None,
+        "container": None,
+    }
     return {**nobody, "kernel": False, **given}
 
 
@@ -76,7 +82,7 @@ def test_a_holder_is_that_of_the_hosts_system(tmp_path: pathlib.Path) -> None:
         ),
         ("darwin", [owner(label="test.load")]),
     ):
-        found = leases.host_leases(file, "app", ["application", "ops"], TODAY, system)
+        found = leases.host_leases(file, "app", ["application", "ops"], NOW, system)
         assert [lease["owner"] for lease in found] == expected
 
 

@@ -11,6 +11,7 @@ import typing as t
 
 import hypothesis
 import pytest
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
     OWNER,
     ExpectedOwner,
@@ -141,7 +142,7 @@ def on_linux(owner: Owner) -> Snapshot:
     holder = Holder(
         8,
         linux.parse_stat(stat)[0],
-        linux.printable(f"/usr/bin/{file}"),
+        printable(f"/usr/bin/{file}"),
         owner.user or "app",
         linux.parse_unit(linux.parse_cgroup(cgroup)),
         0,
@@ -162,7 +163,7 @@ def on_darwin(owner: Owner) -> Snapshot:
     name = (owner.process or ("app",))[0]
     info = darwin.BsdInfo()
     info.name = name.encode()[:31]
-    read = darwin.parse_process(8, info, linux.printable(f"/opt/{name}"))
+    read = darwin.parse_process(8, info, printable(f"/opt/{name}"))
     holder = Holder(
         8, read.process, read.executable, owner.user or "app", None, 0, label=owner.label or ""
     )
