@@ -107,8 +107,9 @@ def test_an_expected_endpoint_is_bound_by_its_owner(host: str, endpoint: dict[st
     found = seen()[host]
     assert all(listens(found, endpoint, address) for address in endpoint["listen"])
     owner = endpoint["owner"]
-    assert owner["unit"] in found.running
-    assert owner["unit"] in found.enabled
+    assert owner["unit"]
+    assert set(owner["unit"]) <= set(found.running)
+    assert set(owner["unit"]) <= set(found.enabled)
     # The kernel cuts the name of a process to 15 bytes.
     users = [found.users.get(process[:15], set()) for process in owner["process"]]
     assert owner["user"] in set().union(*users)

@@ -354,9 +354,8 @@ def test_rules_and_services_are_back_after_a_reboot() -> None:
         lambda: on("data", waiting, check=False, anew=True).strip() == "running", 120, "it runs"
     )
     assert own_rules("data") == rules
-    units = {e["owner"]["unit"] for e in plans()["data"] if e["expect"] == "bound"} | {
-        "ssh.service"
-    }
+    bound = [endpoint for endpoint in plans()["data"] if endpoint["expect"] == "bound"]
+    units = {unit for endpoint in bound for unit in endpoint["owner"]["unit"]} | {"ssh.service"}
     show_times = (
         "systemctl show -P ActiveEnterTimestampMonotonic prsnl-ports-firewall.service;"
         f"systemctl show -P ExecMainStartTimestampMonotonic {' '.join(sorted(units))}"

@@ -214,8 +214,9 @@ def test_leases_strangers_and_configuration() -> None:
         "held_by": "python3 (nobody)",
         "message": "8123/tcp is not registered",
     }
-    world.found["data01"].verify["unregistered"] = [stranger]
-    world.found["data01"].verify["configuration"] = ["/etc/x is missing"]
+    verify = world.found["data01"].verify
+    assert isinstance(verify, dict)
+    verify.update(unregistered=[stranger], configuration=["/etc/x is missing"])
     assert titles(world) == [
         ("warning", "data01", "8123/tcp is held by python3 (nobody) and not registered"),
         ("warning", "data01", "configuration that belongs to no endpoint of the plan"),
