@@ -120,7 +120,7 @@ def build(
             "endpoints": [
                 {
                     **endpoint.as_dict(LINUX),
-                    "owner": endpoint.owner,
+                    "owner": endpoint.owner or {},
                     "consumers": list(endpoint.consumers),
                     "environments": list(endpoint.environments),
                     "exception": endpoint.exception or "",

@@ -186,7 +186,7 @@ def as_data(registry: Registry, output: Output) -> dict[str, t.Any]:
         "endpoints": [
             {
                 **endpoint.as_dict(LINUX),
-                "owner": endpoint.owner,
+                "owner": endpoint.owner or {},
                 "hosts": registry.services[endpoint.service].hosts,
                 "environments": list(endpoint.environments),
                 "consumers": list(endpoint.consumers),
