@@ -1,60 +1,93 @@
 # Copyright: (c) 2026, PRSNL Ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Remembers which texts had no faults: checking them takes longer than all the rest of an answer.
+"""Remembers what texts without faults say: reading and checking takes longer than an answer.
 
-A text is known by its digest, together with the code that checked it. Nothing is remembered where
-the folder for such things isn't the user's own.
+A text is known by its digest, together with the code that checked it. What it says is kept in a
+folder of the user's own, and nothing is kept where that folder isn't.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import marshal
 import os
 import pathlib
 import stat
+import sys
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     source as yaml_source,
 )
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Path
 
-_KEPT: t.Final = 100
-
-
-def is_known(kind: str, source: bytes) -> bool:
-    """Whether a text was checked before, as a registry or as leases, and had no faults."""
-    return _digest(kind, source) in _read()
+_KEPT: t.Final = 8
 
 
-def remember(kind: str, source: bytes) -> None:
-    """Remembers that a text has no faults, if that is possible."""
-    new = _digest(kind, source)
-    known = [digest for digest in _read() if digest != new]
-    file = _file()
-    staged = file.with_name(f".{file.name}.{os.getpid()}")
-    # It is only slower without.
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not _is_own(file.parent):
-            return
-        with open(staged, "x", encoding="ascii") as stream:
-            stream.write("\n".join([*known[1 - _KEPT :], new, ""]))
-        os.replace(staged, file)
+class Known:
+    """A text as a registry or as leases: its data, and the lines of its paths."""
+
+    def __init__(self, kind: str, source: bytes) -> None:
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        self._folder = pathlib.Path(cache) / "prsnl-ports"
+        self._name = _digest(kind, source)
+        self._source = source
+
+    def data(self) -> t.Any:
+        """What it says; None if it wasn't checked before."""
+        return self._read("data")
+
+    @functools.cached_property
+    def lines(self) -> t.Mapping[Path, int]:
+        """The lines of its paths."""
+        return self._read("lines") or yaml_source.lines(self._source)
+
+    def remember(self, data: t.Any) -> None:
+        """Keeps that a text has no faults, and says this."""
+        # It is only slower without.
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not _is_own(self._folder):
+                return
+            self._write("lines", yaml_source.lines(self._source))
+            self._write("data", data)
+            newest = sorted(self._folder.iterdir(), key=lambda file: -file.stat().st_mtime_ns)
+            for file in newest[2 * _KEPT :]:
+                file.unlink()
+
+    def _read(self, part: str) -> t.Any:
+        try:
+            if _is_own(self._folder):
+                file = self._folder / f"{self._name}.{part}"
+                return marshal.loads(file.read_bytes())  # noqa: S302 - it is the user's own
+        except (OSError, ValueError, EOFError, TypeError):
+            return None
+        return None
+
+    def _write(self, part: str, value: t.Any) -> None:
+        staged = self._folder / f".{self._name}.{os.getpid()}"
+        with open(staged, "xb") as stream:
+            stream.write(marshal.dumps(value))
+        os.replace(staged, self._folder / f"{self._name}.{part}")
 
 
-def _read() -> list[str]:
-    file = _file()
-    try:
-        return file.read_text(encoding="ascii").split() if _is_own(file.parent) else []
-    except (OSError, ValueError):
-        return []
+class Lines(t.Mapping[Path, int]):
+    """The lines of a known text, which are read when somebody asks for one."""
 
+    def __init__(self, known: Known) -> None:
+        self._known = known
 
-def _file() -> pathlib.Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return pathlib.Path(cache) / "prsnl-ports" / "checked"
+    def __getitem__(self, path: Path) -> int:
+        return self._known.lines[path]
+
+    def __iter__(self) -> t.Iterator[Path]:
+        return iter(self._known.lines)
+
+    def __len__(self) -> int:
+        return len(self._known.lines)
 
 
 def _is_own(folder: pathlib.Path) -> bool:
@@ -71,7 +104,7 @@ def _is_own(folder: pathlib.Path) -> bool:
 
 
 def _digest(kind: str, source: bytes) -> str:
-    digest = hashlib.sha256(kind.encode())
+    digest = hashlib.sha256(f"{kind} {sys.version}\n".encode())
     code = pathlib.Path(yaml_source.__file__).parent
     for folder in (code, code.parents[2] / "schemas"):
         for entry in sorted(os.scandir(folder), key=lambda e: e.name):

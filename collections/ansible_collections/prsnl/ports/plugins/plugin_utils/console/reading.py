@@ -87,31 +87,38 @@ def registry(args: argparse.Namespace) -> Registry:
     """The registry. Raises RegistryError with every fault of it."""
     file = path(args)
     source = content(file)
-    if source is not None and checked.is_known("registry", source):
-        return Registry.from_data(yaml_source.parse(source)[0], file, source)
+    if source is not None:
+        known = checked.Known("registry", source)
+        data = known.data()
+        if data is not None:
+            found = Registry.from_data(data, file, source)
+            found.lines = checked.Lines(known)
+            return found
     from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import load  # noqa: PLC0415
 
     found = load.read(file)
-    checked.remember("registry", found.source)
+    checked.Known("registry", found.source).remember(found.data)
     return found
 
 
 def lent(file: str) -> list[leases.Lease]:
     """The leases of a file. Raises RegistryError with every fault of it."""
     source = content(file)
-    if source is not None and checked.is_known("leases", source):
-        return leases.from_data(yaml_source.parse(source)[0], source, file)
-    found = leases.read(file)
-    if source is not None:
-        checked.remember("leases", source)
-    return found
+    if source is None:
+        return leases.read(file)
+    known = checked.Known("leases", source)
+    data = known.data()
+    if data is None:
+        leases.parse(source, file)
+        data = yaml_source.parse(source)[0]
+        known.remember(data)
+    return leases.from_data(data, checked.Lines(known), file)
 
 
 def content(file: str) -> bytes | None:
     """What is in a file; None if that can't be told here."""
     try:
-        with open(file, "rb") as stream:
-            return stream.read()
+        return yaml_source.read(file)
     except OSError:
         return None
 

@@ -21,6 +21,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.governance.uses import
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import load
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.editor import Editor
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
+    Path,
     RegistryError,
     found,
     near,
@@ -109,7 +110,7 @@ class _Allocation:
         self.request = request
         self.around = around
         self.uses = Uses(registry, around.leases, around.now)
-        self.editor = Editor(registry.source, registry.file)
+        self.editor = Editor(registry.source, registry.file, registry.data)
         self.warnings: list[str] = []
         # The history's changes of other endpoints that this one takes the port of.
         self.others: list[dict[str, t.Any]] = []
@@ -130,7 +131,7 @@ class _Allocation:
 
     def _check(self, after: bytes) -> None:
         try:
-            load.parse(after, self.registry.file)
+            load.parse(after, self.registry.file, self.editor.data)
         except RegistryError as error:
             raise self.refusal(f"it would leave the registry with faults:\n{error}") from error
 
@@ -148,7 +149,6 @@ class _Allocation:
             return self._add()
         if existing.status == "retired":
             return self._revive(existing)
-        place = self.registry.where(existing.path)
         if request.port not in (None, existing.port):
             raise self.refusal(
                 f"it has port {existing.port}. The state changed moves it to {request.port}"
@@ -157,20 +157,20 @@ class _Allocation:
             raise self.refusal(
                 f"it is {existing.status}. The state changed makes it {request.status}"
             )
-        self._compare(request.definition, self._data_of(existing), place)
+        self._compare(request.definition, self._data_of(existing), existing.path)
         service = mapping(self.registry.data["services"][existing.service])
-        self._compare(request.service, service, place)
+        self._compare(request.service, service, ("services", existing.service))
         return existing.port
 
     def _compare(
-        self, wanted: t.Mapping[str, t.Any], has: t.Mapping[str, t.Any], place: str
+        self, wanted: t.Mapping[str, t.Any], has: t.Mapping[str, t.Any], path: Path
     ) -> None:
         """What is there stays: ports and statuses are changed here, the rest by people."""
         for key, value in wanted.items():
             if has.get(key, _DEFAULTS.get(key)) != value:
                 raise self.refusal(
                     f"its {key} is {_shown(has.get(key))}, asked for is {_shown(value)}. Change"
-                    f" that in the file ({place})"
+                    f" that in the file ({self.registry.where(path)})"
                 )
 
     def _add(self) -> int:
@@ -189,7 +189,7 @@ class _Allocation:
             )
         if not is_new:
             data = mapping(self.registry.data["services"][service])
-            self._compare(request.service, data, self.registry.where(("services", service)))
+            self._compare(request.service, data, ("services", service))
         protocol = str(request.definition.get("protocol", "tcp"))
         port = self._choose(protocol, None)
         values = {**request.definition, "port": port, "status": status}
@@ -241,8 +241,9 @@ class _Allocation:
             raise self.refusal("allowed is another status. The state absent retires it")
         if request.port is None and request.status is None:
             raise self.refusal("found neither port nor status, allowed is one or both")
-        data, place = self._data_of(existing), self.registry.where(existing.path)
-        self._compare({k: v for k, v in request.definition.items() if k in data}, data, place)
+        data = self._data_of(existing)
+        same = {key: value for key, value in request.definition.items() if key in data}
+        self._compare(same, data, existing.path)
         port, status = request.port or existing.port, request.status or existing.status
         if (port, status) == (existing.port, existing.status):
             return port

@@ -99,12 +99,11 @@ def parse(source: bytes, file: str) -> list[Lease]:
         faults += _faults(data["leases"])
     if faults:
         raise RegistryError(report(file, faults, yaml_source.lines(source)))
-    return from_data(data, source, file)
+    return from_data(data, yaml_source.lines(source), file)
 
 
-def from_data(data: dict[str, t.Any], source: bytes, file: str) -> list[Lease]:
-    """The leases of data without faults, and of the text that it was made from."""
-    lines = yaml_source.lines(source) if data["leases"] else {}
+def from_data(data: dict[str, t.Any], lines: t.Mapping[Path, int], file: str) -> list[Lease]:
+    """The leases of data without faults; `lines` are those of its paths."""
     return [
         Lease(
             path=("leases", index),

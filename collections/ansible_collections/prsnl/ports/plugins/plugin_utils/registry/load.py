@@ -20,6 +20,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
     MOST,
+    Fault,
     RegistryError,
     report,
     shown,
@@ -55,10 +56,10 @@ def read(file: str) -> Registry:
     return parse(source, file)
 
 
-def parse(source: bytes, file: str) -> Registry:
+def parse(source: bytes, file: str, data: t.Any = None) -> Registry:
     """The registry of a text. Raises RegistryError with every fault of it.
 
-    `file` is its name in messages.
+    `file` is its name in messages, `data` what the text says, where its form has no faults.
     """
     for library, missing in (
         ("netaddr", addresses.NETADDR_ERROR),
@@ -70,7 +71,9 @@ def parse(source: bytes, file: str) -> Registry:
                 f" pip install {library} in the environment of ansible-playbook"
             ) from missing
     with _without_gc():
-        data, faults = yaml_source.parse(source)
+        faults: list[Fault] = []
+        if data is None:
+            data, faults = yaml_source.parse(source)
         registry = Registry.from_data(data, file, source)
         if data is not None:
             for layer in (schema.ports_schema().faults(data), rules.faults(registry)):

@@ -206,6 +206,23 @@ def root(source: bytes) -> t.Any:
     return _Reader().compose(source)
 
 
+def line(node: t.Any, path: Path) -> int:
+    """The line of a path below a root node, or of the nearest thing around it."""
+    found = node.start_mark.line + 1
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            pairs = (pair for pair in node.value if pair[0].value == part)
+            key, node = next(pairs, (None, None))
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            key = node = node.value[part] if part < len(node.value) else None
+        else:
+            key = None
+        if key is None:
+            return int(found)
+        found = key.start_mark.line + 1
+    return int(found)
+
+
 def lines(source: bytes) -> dict[Path, int]:
     """The line of every path of a YAML document, counted from 1."""
     reader = _Reader()

@@ -21,6 +21,9 @@ import stat
 import time
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
+    source as yaml_source,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
     RegistryError,
     shown,
@@ -121,8 +124,7 @@ class Locked:
 def read(file: str) -> bytes | None:
     """The content of a file, None if there is none. Raises StoreError if it can't be read."""
     try:
-        with open(file, "rb") as stream:
-            return stream.read()
+        return yaml_source.read(file)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -162,6 +162,16 @@ def test_edits_at_once() -> None:
     ]
 
 
+def test_the_line_of_a_path() -> None:
+    """The same by either way, also of what isn't there."""
+    source = REGISTRY.read_bytes()
+    lines, root = yaml_source.lines(source), yaml_source.root(source)
+    for path, line in lines.items():
+        assert yaml_source.line(root, path) == line
+        assert yaml_source.line(root, (*path, "nothing")) == line
+        assert yaml_source.line(root, (*path, 10**6)) == line
+
+
 # --- any text ------------------------------------------------------------------------------------
 
 WORDS = st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon", "zeta"])
