@@ -300,9 +300,12 @@ def main() -> None:
                 diff = cluster.diff()
                 cluster.apply(changer, change.token)
                 result = result_of(cluster, diff)
-                if change.recovered:
-                    result["recovered"] = change.recovered
-                    result["changed"] = result["changed"] or change.has_recovered
+                recovered = [*change.recovered, *cluster.recovered]
+                if recovered:
+                    result["recovered"] = recovered
+                    result["changed"] = (
+                        result["changed"] or change.has_recovered or bool(cluster.recovered)
+                    )
     except LockedError as error:
         module.fail_json(msg=str(error), **error.result)
     except (OSError, ClusterError, LostLeaseError, UndoError) as error:

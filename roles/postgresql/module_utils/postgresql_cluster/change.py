@@ -19,7 +19,10 @@ import tempfile
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import describe
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import (
+    describe,
+    take_back_other,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.systemd import drop_in
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
     Content,
@@ -142,6 +145,8 @@ class Cluster:
         self._needs = ""
         self._manifest_path = manifest_path(layout.unit, layout.state)
         self.actions: list[str] = []
+        # What became of a change that was cut off, if it wasn't gone on with.
+        self.recovered: list[str] = []
         self.remarks: list[str] = []
         self._look()
 
@@ -397,6 +402,10 @@ class Cluster:
         account = self._account
         if account is None:
             raise ClusterError("the system has no user postgres. Install the packages first")
+        own = [self._manifest_path, *(file.path for file in self.files)]
+        self.recovered += take_back_other(self._undo, self._run, own)
+        if self.recovered:
+            self._look()
         creation = Creation(self.layout, self._run)
         if creation.is_begun:
             self.actions.append(creation.recover(account))
@@ -418,9 +427,8 @@ class Cluster:
             self.actions.append(CUT_OFF)
             undo.tidy()
         else:
-            undo.begin(f"{self.layout.unit}: its configuration", changer, token)
-        if "was_running" not in undo.facts:
-            undo.note(was_running=self.found.postmaster is not None)
+            facts = {"was_running": self.found.postmaster is not None}
+            undo.begin(f"{self.layout.unit}: its configuration", changer, token, facts)
         kept = [(file.path, file.wanted.sha256) for file in self.changed_files]
         undo.keep((self._manifest_path, ANYTHING), *kept)
         self._if_undone("restart" if was_cut_off else "")

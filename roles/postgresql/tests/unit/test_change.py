@@ -483,6 +483,25 @@ def test_a_change_that_was_cut_off_is_gone_on_with(
     assert is_idle(converged, port=MOVED, settings={"port": MOVED})
 
 
+def test_a_change_that_was_being_taken_back_is_taken_back_first(
+    converged: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_words: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("postgresql_cluster.service.Service.start", killed)
+        with pytest.raises(KeyboardInterrupt):
+            converged.apply(port=MOVED, settings={"port": MOVED})
+    folder = f"{converged.undo}/{converged.layout.unit}"
+    os.rename(f"{folder}/pending.json", f"{folder}/claimed.json")
+    cluster = converged.apply(port=MOVED, settings={"port": MOVED})
+    assert "was cut off, and was taken back" in cluster.recovered[0]
+    assert CUT_OFF not in cluster.actions
+    assert converged.calls.count("restart") == 2
+    assert is_idle(converged, port=MOVED, settings={"port": MOVED})
+
+
 # --- files of earlier releases --------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
     Holder,
     LockedError,
 )
+from postgresql_cluster.host import Layout
 from simulation import PORT, RULES, Host, listen
 
 ROLE = pathlib.Path(__file__).parents[2]
@@ -161,6 +162,19 @@ def test_the_documentation_has_all_arguments(module: types.ModuleType) -> None:
         given = module.ARGUMENTS[name]
         for key in ("type", "default", "required", "elements"):
             assert option.get(key) == given.get(key), (name, key)
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [("unit", "unit"), ("settings_file", "settings"), ("hba_file", "hba"), ("data", "data")],
+)
+def test_the_role_has_the_same_places(variable: str, name: str) -> None:
+    """The runbook names them."""
+    found = yaml.safe_load((ROLE / "vars/Debian.yml").read_text(encoding="utf-8"))
+    text = found[f"__postgresql_{variable}"]
+    text = text.replace("{{ postgresql_version }}", "16")
+    text = text.replace("{{ __postgresql_cluster }}", "main")
+    assert text == getattr(Layout("16", "main"), name)
 
 
 # --- the action -----------------------------------------------------------------------------------
