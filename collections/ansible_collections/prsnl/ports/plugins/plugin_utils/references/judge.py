@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
@@ -46,14 +47,9 @@ _GATEWAYS: t.Final = frozenset(
 _PLAIN_SCHEMES: t.Final = word_set(
     "http https ws wss tcp tls ssl udp tcp4 tcp6 grpc grpcs h2c http2 unix tcps socks5"
 )
-_CI: t.Final = (".github/", ".gitlab/", ".circleci/", ".forgejo/", ".gitea/", ".woodpecker")
-_CI_FILES: t.Final = (
-    ".gitlab-ci.yml",
-    ".travis.yml",
-    "azure-pipelines.yml",
-    "bitbucket-pipelines.yml",
-    ".drone.yml",
-    "appveyor.yml",
+_CI: t.Final = re.compile(
+    r"(?:.*/)?(?:\.(?:github|gitlab|circleci|forgejo|gitea|woodpecker)/.*|\.woodpecker\.ya?ml"
+    r"|\.gitlab-ci\.yml|\.travis\.yml|\.drone\.yml|(?:azure|bitbucket)-pipelines\.yml|appveyor\.yml)"
 )
 
 
@@ -305,7 +301,7 @@ class Judge:
             return None
         if internal and (not doubt or self._is_container_of(mention, found)):
             return self._internal(port, found)
-        if not doubt and (path.startswith(_CI) or path in _CI_FILES):
+        if not doubt and _CI.fullmatch(path):
             doubt = "a job of CI runs on a host of its own"
         return doubted(found, doubt)
 

@@ -155,7 +155,7 @@ def located(paths: t.Sequence[str]) -> tuple[str, list[str] | None]:
             raise tree.TreeError(f"{folders[0]}: found among others, allowed is one directory")
         return folders[0], None
     first = os.path.dirname(os.path.realpath(paths[0]))
-    root = tree.top_of(first)
+    root = tree.top_of(first) or first
     files = [os.path.join(os.path.realpath(os.path.dirname(p)), os.path.basename(p)) for p in paths]
     outside = [file for file in files if not file.startswith(root.rstrip("/") + "/")]
     if outside:
@@ -169,8 +169,8 @@ class _Scanner:
     ) -> None:
         self._registry = registry
         self._root = root
-        top = tree.top_of(root)
         # Files are judged by where they are in the product, also if only a part of it is read.
+        top = tree.top_of(root) or os.path.dirname(root)
         self._prefix = "" if top == root else os.path.relpath(root, top) + "/"
         self._exclude = exclude
         self._hosts = frozenset(host.casefold() for host in hosts)

@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import RegistryError
+
 try:
     import pathspec
 except ImportError as error:
@@ -28,7 +30,7 @@ _NEW_FILE: t.Final = 0o666
 _FOLLOW_NOT: t.Final = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class TreeError(Exception):
+class TreeError(RegistryError):
     """A tree that can't be read, or a file that can't be replaced; `str()` says what to do."""
 
 
@@ -59,10 +61,10 @@ def _git(root: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.CompletedProcess(command, -1, b"", b"")
 
 
-def top_of(folder: str) -> str:
-    """The top of the repository that a directory is in; itself if it is in none."""
+def top_of(folder: str) -> str | None:
+    """The top of the repository that a directory is in; None if it is in none."""
     done = _git(folder, "rev-parse", "--show-toplevel")
-    return os.fsdecode(done.stdout.rstrip(b"\n")) if done.returncode == 0 else folder
+    return os.fsdecode(done.stdout.rstrip(b"\n")) if done.returncode == 0 else None
 
 
 def _git_files(root: str) -> list[str] | None:

@@ -140,12 +140,19 @@ def test_some_files_are_judged_by_what_the_others_say(tmp_path: pathlib.Path) ->
     assert [r.file for r in scan.scan(REGISTRY, root, only).of("stale")] == ["a.env"]
 
 
-def test_a_part_of_a_product_is_judged_like_the_whole(tmp_path: pathlib.Path) -> None:
-    """The registry's `config` counts from the top of the repository."""
+@pytest.mark.parametrize("repository", [True, False])
+def test_a_part_of_a_product_is_judged_like_the_whole(
+    tmp_path: pathlib.Path, repository: bool
+) -> None:
+    """The registry's `config` counts from the top of the product."""
     (tmp_path / "frontend").mkdir()
     (tmp_path / "frontend" / ".env").write_text("PORT=3003\n")
-    git(tmp_path, "init")
+    if repository:
+        git(tmp_path, "init")
     assert stale_files(tmp_path / "frontend") == [".env"]
+    root, only = scan.located([str(tmp_path / "frontend" / ".env")])
+    found = scan.scan(REGISTRY, root, only)
+    assert [r.use for r in found.of("stale")] == [3004]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +242,7 @@ def test_a_read_only_file_is_refused(tmp_path: pathlib.Path) -> None:
     put(tmp_path, "a.env")
     os.chmod(tmp_path / "a.env", 0o444)
     for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(path.stat().st_mode | 0o011)
+        path.chmod(path.stat().st_mode | 0o055)
     child = os.fork()
     if child == 0:
         os.setuid(65534)
