@@ -16,8 +16,8 @@ case $version in
     exit 1
     ;;
 # ansible-core 2.20 and later need Python 3.12.
-3.11) lock=requirements-lock-oldest.txt ;;
-*) lock=requirements-lock.txt ;;
+3.11) lock="requirements-lock-oldest.txt" ;;
+*) lock="requirements-lock.txt" ;;
 esac
 stamp=$folder/.${requirements%.txt}-$version
 if [ -e "$stamp" ] && [ -z "$(find requirements*.txt -newer "$stamp")" ]; then
