@@ -32,7 +32,7 @@ class Known:
 
     def __init__(self, kind: str, source: bytes) -> None:
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        self._folder = pathlib.Path(cache) / "prsnl-ports"
+        self._folder = pathlib.Path(cache) / "prsnl-ports" / "checked"
         self._name = _digest(kind, source)
         self._source = source
 
