@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from lab import ROOT, SERVICES, Run, moved, on, play, port_of, write
+from lab import REGISTRY, ROOT, SERVICES, Run, moved, on, play, port_of, write
 
 PORT = port_of("postgresql.sql")
 OTHER = PORT + 2
@@ -92,8 +92,12 @@ find /var/lib/prsnl-ports/undo -mindepth 1
 
 
 def provision(*words: str, registry: pathlib.Path | None = None) -> Run:
-    options = {"registry": registry} if registry else {}
-    return play(*WORDS, *words, playbook=SERVICES, **options)
+    return play(*WORDS, *words, playbook=SERVICES, registry=registry or REGISTRY)
+
+
+def keep(text: str) -> None:
+    """Put a row into a table that has to survive."""
+    sql(f"{KEPT}insert into kept values ('{text}')")  # noqa: S608 - texts of this test
 
 
 def sql(question: str, port: int = PORT) -> str:
@@ -164,7 +168,7 @@ def test_a_fresh_host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("converged")
 def test_a_moved_port(elsewhere: pathlib.Path) -> None:
-    sql(KEPT + "insert into kept values ('before')")
+    keep("before")
     run = provision("--check", "--diff", registry=elsewhere)
     assert "restart for port" in run.output
     assert f"+port = '{OTHER}'" in run.output
@@ -267,7 +271,7 @@ def test_runs_that_are_killed(elsewhere: pathlib.Path) -> None:
             on("data", RESET, check=False)
             port, registry, longest = PORT, None, 9.0
         else:
-            sql(KEPT + f"insert into kept values ('{trial}')")
+            keep(str(trial))
             port, registry, longest = OTHER, elsewhere, 4.0
         moment = dice.uniform(0, longest)
         told = kill_a_run(moment, whom, registry)

@@ -50,7 +50,7 @@ PLAY = [
 RUNBOOK = {
     "purpose": "It is {{ good_word }} on {{ __good_system }}",
     "version": {"command": ["echo", "{{ good_version }}"], "match": r"(\d\S*)"},
-    "health": {"command": ["sh", "-c", "echo well; echo password=\"$0\"", "{{ good_secret }}"]},
+    "health": {"command": ["sh", "-c", 'echo well; echo password="$0"', "{{ good_secret }}"]},
     "configuration": "{{ __good_undefined }}",
     "data": [],
     "backup": {"none": "It keeps nothing"},
