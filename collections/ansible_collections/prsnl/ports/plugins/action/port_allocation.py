@@ -17,6 +17,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.governance_ac
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import leases, load
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import ALL_HOSTS, mapping
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import SYSTEMS, owner_on
 
 
 class ActionModule(GovernanceAction):
@@ -123,7 +124,7 @@ def _held(
             )
         for listener in known["listeners"]:
             process, user = listener["process"], listener["user"]
-            if process in _processes(data.get("owner")):
+            if _is_own(request.definition.get("owner", data.get("owner")), listener):
                 continue
             who = listener["container"] or process or "a process that can't be seen"
             by = f"{who} (user {user})" if user and not listener["container"] else who
@@ -132,10 +133,12 @@ def _held(
     return held
 
 
-def _processes(owner: t.Any) -> set[str]:
-    """The names of processes in an owner, whatever system they are given for."""
-    if not isinstance(owner, dict):
-        return set()
-    names = owner.get("process", ())
-    found = {names} if isinstance(names, str) else set(names)
-    return found.union(*(_processes(value) for value in owner.values()))
+def _is_own(owner: t.Any, listener: t.Mapping[str, t.Any]) -> bool:
+    """Whether an owner, of whatever system, holds a socket."""
+    owners = [one for system in SYSTEMS if (one := owner_on(owner, system))]
+    return any(
+        listener["container"] == one.container
+        if one.container
+        else listener["process"] in one.process or listener["unit"] in one.unit
+        for one in owners
+    )

@@ -36,6 +36,9 @@ _EXPIRES: t.Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2}))?"
 )
 
+# What a holder may be told by, the name that people know first.
+_NAMES: t.Final = ("process", "container", "name", "unit", "label", "user", LINUX, "darwin")
+
 _Lease = dict[str, t.Any]
 
 
@@ -187,7 +190,12 @@ def _faults(leases: list[_Lease]) -> t.Iterator[Fault]:
 
 
 def holder_name(holder: t.Any) -> str:
-    """The first name that a holder is known by."""
+    """The name that a holder is best known by."""
     while not isinstance(holder, str):
-        holder = next(iter(holder.values() if isinstance(holder, dict) else holder))
+        if isinstance(holder, list):
+            holder = holder[0]
+        elif "kernel" in holder:
+            return "the kernel"
+        else:
+            holder = next(holder[key] for key in _NAMES if key in holder)
     return holder

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from ansible_collections.prsnl.ports.plugins.module_utils.metrics import textfile
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import leases_at, read_leases
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import Owner
 
 LEASE = {
     "port": 8090,
     "protocol": "tcp",
-    "owner": {"process": ["node"], "user": "ada", "unit": None},
+    "owner": Owner(process=("node",), user="ada").as_dict(),
     "reason": 'The "big" test \\ all',
     "expires": "2026-11-26T18:00Z",
     "end": 1795716000,

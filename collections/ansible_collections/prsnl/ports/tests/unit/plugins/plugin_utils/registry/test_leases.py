@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import pathlib
 
 import pytest
@@ -13,6 +14,12 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import leases
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import RegistryError
 
 NOW = datetime.datetime(2026, 12, 1, 23, 59, 59, tzinfo=datetime.UTC)
+LEASE: dict[str, object] = {
+    "port": 8090,
+    "hosts": "app",
+    "reason": "Test",
+    "expires": "2999-01-01",
+}
 LEASES = """\
 version: 1
 leases:
@@ -130,3 +137,22 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "leases.yml").mkdir()
     with pytest.raises(RegistryError, match=r"leases\.yml: the leases can't be read: Is a dir"):
         leases.host_leases(str(tmp_path / "ports.yml"), "app", [], NOW)
+
+
+@pytest.mark.parametrize(
+    ("holder", "name"),
+    [
+        ({"user": "ada", "process": ["node", "bun"]}, "node"),
+        ({"container": {"engine": "docker", "name": "web"}}, "web"),
+        ({"container": "web"}, "web"),
+        ({"unit": ["a.service"]}, "a.service"),
+        ({"label": "com.example.web"}, "com.example.web"),
+        ({"kernel": True}, "the kernel"),
+        ({"darwin": {"label": "com.example.web"}, "linux": {"kernel": True}}, "the kernel"),
+    ],
+)
+def test_the_name_of_a_holder(holder: dict[str, object], name: str) -> None:
+    assert leases.holder_name(holder) == name
+    text = json.dumps({"version": 1, "leases": [LEASE | {"holder": holder}]})
+    (lease,) = leases.parse(text.encode(), "leases.yml")
+    assert lease.state(NOW) == f"is leased to {name} on app until 2999-01-01 for: Test"
