@@ -25,6 +25,7 @@ class Revisions:
         self._file = file
         target = os.path.realpath(file)
         self._folder, self._environment = None, dict(os.environ)
+        self._said = ""
         top = self._top()
         if top is None or os.path.commonpath([top, target]) != top:
             # A hook's variables speak of the repository that is committed to.
@@ -33,7 +34,7 @@ class Revisions:
                 del self._environment[name]
             top = self._top()
         if top is None:
-            raise GitError(f"{shown(file)}: isn't in a git repository, so it has no earlier state")
+            raise GitError(f"{shown(file)}: git has no earlier state of it: {self._said}")
         self._path = os.path.relpath(target, top)
 
     def commit(self, name: str) -> str | None:
@@ -109,4 +110,5 @@ class Revisions:
             )
         except FileNotFoundError:
             raise GitError("git isn't installed, so there are no earlier states") from None
+        self._said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
         return done.stdout if done.returncode == 0 else None

@@ -431,7 +431,7 @@ def test_a_broken_base_is_passed_over(repository: Site) -> None:
 
 def test_what_git_cannot_tell(site: Site) -> None:
     code, _out, errors = site.ports("history-check")
-    assert (code, "isn't in a git repository" in errors) == (2, True)
+    assert (code, "git has no earlier state of it: fatal: not a git" in errors) == (2, True)
     site.git("init", "--initial-branch=main", ".")
     assert site.ports("history-check")[0] == 0
     code, _out, errors = site.ports("history-check", "--staged")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import pathlib
 import typing as t
 
@@ -16,7 +17,12 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.governance.allocation 
     allocate,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.governance.change import RefusedError
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import editor, leases, load
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
+    editor,
+    leases,
+    load,
+    source,
+)
 
 BASE = (pathlib.Path(__file__).parents[1] / "registry" / "base.yml").read_text(encoding="utf-8")
 NOW = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC)
@@ -77,6 +83,34 @@ def test_the_next_free_port_of_the_range() -> None:
         "+    changes:",
         "+      - {endpoint: shop.jobs, to: 20003, status: fixed}",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BASE.replace("\n", "\r\n"),
+        "\ufeff" + BASE,
+        BASE.rstrip("\n"),
+        BASE.replace("port: 21001", "port: &sql 21001").replace("history:", "history: &all"),
+        BASE.replace("    range: data\n", f"    range: data # {'long ' * 100}\n"),
+        "# Caf\u00e9 \u2615\n" + BASE,
+        json.dumps(source.parse(BASE.encode())[0], indent=2),
+        json.dumps(source.parse(BASE.encode())[0]),
+    ],
+    ids=["CRLF", "BOM", "open end", "anchors", "long lines", "Unicode", "JSON", "JSON in a line"],
+)
+def test_the_file_stays_as_it_is_written(text: str) -> None:
+    """Whatever its style: nothing else is taken out, and what is new looks like the rest."""
+    after = run("changed", "store.sql", text, port=21005, reason="Room")[3]
+    start = next(i for i, (a, b) in enumerate(zip(text, after, strict=False)) if a != b)
+    assert text[start - 4 : start + 1] == "21001"
+    # After the port, one piece was put in.
+    rest, new = text[start + 1 :], after[start + 1 :]
+    assert after[start - 4 : start + 1] == "21005"
+    same = next((i for i, (a, b) in enumerate(zip(rest, new, strict=False)) if a != b), len(rest))
+    assert new.endswith(rest[same:])
+    assert after.count("\r\n") == (after.count("\n") if "\r\n" in text else 0)
+    assert after.endswith("\n") == text.endswith("\n")
 
 
 def test_the_next_free_port_isn_t_leased_nor_held() -> None:
