@@ -299,7 +299,14 @@ class Cluster:
         if server is not None:
             names = {*self.wanted_settings, *self._changed_settings()}
             ours = set(server.pending) if is_doubtful else server.pending & names
-            reasons += sorted(ours - set(server.hidden(self.layout.settings, names)))
+            ours -= set(server.hidden(self.layout.settings, names))
+            reasons += sorted(ours)
+            others = sorted(server.pending - ours)
+            if others and not reasons:
+                self._remark(
+                    f"{self.layout.unit} has to be restarted for {listed(others)}, which somebody"
+                    " else has changed. That is left to them"
+                )
         return reasons
 
     def _is_stale(self, server: t.Optional[Server]) -> bool:

@@ -83,7 +83,6 @@ for victim in [pid] + (children(pid) if sys.argv[2] == "all" else []):
         pass
 print("killed")
 """
-KEPT = "create table if not exists kept (t text); "
 LEFTOVERS = r"""
 find /etc/postgresql /var/lib/postgresql /etc/prsnl-ports /var/lib/prsnl-ports -name '.prsnl-*'
 find /var/lib/prsnl-ports -name '*.unfinished'
@@ -91,8 +90,8 @@ find /var/lib/prsnl-ports/undo -mindepth 1
 """
 
 
-def provision(*words: str, registry: pathlib.Path | None = None) -> Run:
-    return play(*WORDS, *words, playbook=SERVICES, registry=registry or REGISTRY)
+def provision(*words: str, registry: pathlib.Path = REGISTRY) -> Run:
+    return play(*WORDS, *words, playbook=SERVICES, registry=registry)
 
 
 def keep(text: str) -> None:
@@ -106,7 +105,13 @@ def sql(question: str, port: int = PORT) -> str:
     return on("data", f"cd /; {psql}").strip()
 
 
-def assert_converged(port: int = PORT, registry: pathlib.Path | None = None) -> None:
+def keep(text: str) -> None:
+    """Let the cluster have data."""
+    row = f"insert into kept values ('{text}')"  # noqa: S608 - our own text
+    sql(f"create table if not exists kept (t text); {row}")
+
+
+def assert_converged(port: int = PORT, registry: pathlib.Path = REGISTRY) -> None:
     """A further run changes nothing, and all is as it should be."""
     again = provision(registry=registry)
     assert again.code == 0, again.output
@@ -245,7 +250,7 @@ def test_a_server_that_was_started_by_hand(converged: None) -> None:
 # --- killed ---------------------------------------------------------------------------------------
 
 
-def kill_a_run(seconds: float, whom: str, registry: pathlib.Path | None = None) -> str:
+def kill_a_run(seconds: float, whom: str, registry: pathlib.Path = REGISTRY) -> str:
     """Provision, and kill the module so many seconds after it began to change the host."""
     said: list[str] = []
 
@@ -269,7 +274,7 @@ def test_runs_that_are_killed(elsewhere: pathlib.Path) -> None:
         whom = dice.choice(["module", "all"])
         if trial % 2 == 0:
             on("data", RESET, check=False)
-            port, registry, longest = PORT, None, 9.0
+            port, registry, longest = PORT, REGISTRY, 9.0
         else:
             keep(str(trial))
             port, registry, longest = OTHER, elsewhere, 4.0

@@ -327,6 +327,8 @@ def test_a_restart_that_somebody_else_owes_is_not_made_for_them(converged: Host)
     cluster = converged.apply()
     assert cluster.actions == []
     assert cluster.facts()["pending"] == ["shared_buffers"]
+    (remark,) = cluster.remarks
+    assert "has to be restarted for shared_buffers, which somebody else has changed" in remark
 
 
 def test_a_setting_that_is_given_up_restarts_too(converged: Host) -> None:

@@ -65,6 +65,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_kill_before_any_write_is_recovered(
     case: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
