@@ -15,7 +15,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # Molecule's own place is shared by all clones of the same name, and outlives them.
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.lab/molecule
 
-.PHONY: help venv venv-dev site test lint sanity unit molecule lab-up lab-down verify bench build lock clean
+.PHONY: help venv venv-dev site test lint sanity unit browser molecule lab-up lab-down verify handoff bench build lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,10 +28,11 @@ venv-dev: ## what all tests need
 
 site: venv lab-up ## build the lab, provision it with site.yml, print the verified table
 	$(PLAYBOOK) site.yml
+	@echo "To hand it off to operations, with one page that says what runs where: make handoff"
 
 test: venv-dev ## every test; lint and unit run beside Molecule and print at the end
 	@mkdir -p .lab
-	@$(MAKE) --no-print-directory lint unit > .lab/checks.log 2>&1 & checks=$$!; \
+	@$(MAKE) --no-print-directory lint unit browser > .lab/checks.log 2>&1 & checks=$$!; \
 	$(MAKE) --no-print-directory molecule; hosts=$$?; \
 	wait $$checks; checks=$$?; cat .lab/checks.log; exit $$((hosts || checks))
 
@@ -40,6 +41,9 @@ lint: venv-dev ## ruff, mypy, shellcheck, yamllint, antsibull-changelog, ansible
 
 unit: venv-dev ## unit tests of the collection, the lab and the project; also with the other ansible-core where it runs
 	scripts/unit.sh
+
+browser: venv-dev ## the page of a handoff in a real browser (Chromium, installed where that is allowed)
+	$(BIN)/python -m pytest -q $(COLLECTION)/tests/browser
 
 # The first command removes what a run that was cut off left behind.
 molecule: venv-dev ## lab, check mode, converge, idempotence, verify, drills, destroy
@@ -54,6 +58,9 @@ lab-down: venv ## remove the lab's hosts, keep the caches
 
 verify: venv ## compare the running hosts with the registry (INVENTORY=...)
 	$(PLAYBOOK) -i $(INVENTORY) playbooks/verify.yml
+
+handoff: venv ## the page that operations take over from, handoff/<date>-<registry>/ (INVENTORY=...)
+	$(PLAYBOOK) -i $(INVENTORY) playbooks/handoff.yml
 
 bench: venv-dev ## both sides of every benchmark and their ratio
 	for bench in benchmarks/*.py; do $(BIN)/python "$$bench" || exit; done

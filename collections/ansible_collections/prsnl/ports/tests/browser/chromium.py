@@ -53,9 +53,11 @@ def install() -> str:
     if os.geteuid() != 0:
         return "there is no Chromium, and only root may install it: apt-get install chromium"
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "-qy", "--no-install-recommends", "chromium"]
+    # Others may be installing something at the same time.
+    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=600", "-q"]
+    command = [*apt, "install", "-y", "--no-install-recommends", "chromium"]
     said = ""
-    for words in (["apt-get", "update", "-q"], command):
+    for words in ([*apt, "update"], command):
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         said = (done.stderr or done.stdout).strip()
     return "" if find() else f"Chromium can't be installed: {said[-300:]}"

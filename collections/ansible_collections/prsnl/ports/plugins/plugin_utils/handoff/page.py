@@ -353,11 +353,9 @@ class Page:
     def _comparison(self, service: str) -> Plain | None:
         if self._before is None:
             return None
-        endpoints = {
-            entry["id"]
-            for entry in self._evidence.endpoints.values()
-            if entry["service"] == service
-        }
+        own = {service}
+        for entry in self._evidence.of_service.get(service, ()):
+            own |= {entry["id"], entry["owner"].get("unit") or ""}
         return {
             "generated": self._before.time.strftime("%-d %B %Y, %H:%M UTC"),
             "hash": self._before.registry["sha256"],
@@ -373,7 +371,7 @@ class Page:
                     "after": difference.after or "-",
                 }
                 for difference in self._differences
-                if not service or difference.subject in (service, *endpoints)
+                if not service or difference.subject in own
             ],
         }
 
