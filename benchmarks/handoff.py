@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The page of a handoff of 50 simulated hosts with 600 endpoints: how long it takes, how large it is.
+"""The page of a handoff of 50 simulated hosts with 600 endpoints: its time and its size.
 
 Once as a site is, with hosts that serve the same, and once with 600 different services. The goals
 are 5 seconds and 2 MB.
@@ -34,7 +34,7 @@ def main() -> int:
         seconds, busy = time.perf_counter() - start, time.process_time() - used
         size = len(text.encode())
         print(
-            f"{name}: {len(evidence.hosts)} hosts, {size / 1e6:.2f} MB (goal {GOAL_BYTES / 1e6:.0f}),"
+            f"{name}: {len(evidence.hosts)} hosts, {size / 1e6:.2f} MB (goal 2),"
             f" {seconds:.1f} s, of them {busy:.1f} on the processor (goal {GOAL_SECONDS:.0f})"
         )
         missed |= size > GOAL_BYTES or busy > GOAL_SECONDS

@@ -85,7 +85,7 @@ def hand_off(registry: Path, base: Path, *arguments: str) -> Handoff:
     known = set(base.glob("*"))
     run = play(
         "-e",
-        json.dumps({"handoff_folder": str(base), "verify_drift_timeout": 8}),
+        json.dumps({"handoff_folder": str(base), "handoff_timeout": 90, "verify_drift_timeout": 8}),
         *arguments,
         playbook="playbooks/handoff.yml",
         registry=registry,

@@ -161,11 +161,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         places = {
             name: _place(registry, topology, name, hostvars[name])
             for name in topology.groups["all"]
-            if hostvars[name].get("port_environment")
+            # A host of the play without an environment is a mistake, others may have none.
+            if hostvars[name].get("port_environment") or name in arguments["evidence"]
         }
         found = {
             name: Found(
-                _unreachable(arguments["facts"].get(name, {})),
+                _unreachable(arguments["facts"].get(name) or {})
+                or _unreachable(arguments["verified"].get(name) or {}),
                 arguments["verified"].get(name) or {},
                 arguments["evidence"].get(name) or {},
             )
@@ -221,8 +223,10 @@ def _unreachable(facts: t.Mapping[str, t.Any]) -> str:
 
 def _place(registry: t.Any, topology: Topology, name: str, variables: t.Any) -> Place:
     host = topology.hosts[name]
+    plan: list[Plain] = []
     try:
-        plan = compute_plan(registry, topology, name).as_dict()["endpoints"]
+        if host.environment:
+            plan = compute_plan(registry, topology, name).as_dict()["endpoints"]
     except PlanError as error:
         raise AnsibleActionFail(str(error)) from None
     user = str(variables.get("ansible_user") or variables.get("ansible_ssh_user") or "")

@@ -72,7 +72,9 @@ def find(evidence: Evidence) -> list[Finding]:
     """Everything that isn't as it should be, the most urgent first."""
     found = list(_plans(evidence))
     for name, host in evidence.hosts.items():
-        if not host["looked"]:
+        if not host["environment"]:
+            found.append(_no_environment(name))
+        elif not host["looked"]:
             found.append(_not_looked_at(name))
         elif not host["reached"]:
             found.append(_unreachable(name, host))
@@ -116,6 +118,18 @@ def _plans(evidence: Evidence) -> t.Iterator[Finding]:
             " proven.",
             "ansible-inventory --graph",
         )
+
+
+def _no_environment(name: str) -> Finding:
+    return Finding(
+        CRITICAL,
+        "plan",
+        name,
+        "",
+        "no environment is set",
+        "Without the variable port_environment nobody knows what the host has to serve.",
+        f"ansible-inventory --host {name}",
+    )
 
 
 def _not_looked_at(name: str) -> Finding:

@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pathlib
+import re
+import shutil
+import subprocess
 import sys
 import typing as t
 
@@ -441,14 +445,38 @@ def test_every_fact_names_a_reading_that_is_there() -> None:
             assert line in host["readings"]["verify"]["output"]
 
 
-def test_other_tools_can_ask_it() -> None:
-    """The second example of the role's README."""
+README = pathlib.Path(__file__).parents[5] / "roles" / "handoff" / "README.md"
+
+
+def test_jmespath_can_ask_it() -> None:
+    """With the expression of the role's README."""
+    (question,) = re.findall(r"json_query\('(.*?)'\)", README.read_text(encoding="utf-8"))
     world = small()
     world.stop("data01", "data_0.one")
-    question = "hosts.*.results[] | [?!ok].{endpoint: id, verdict: verdict}"
     assert jmespath.search(question, world.evidence().data) == [
         {"endpoint": "data_0.one", "verdict": "not bound"}
     ]
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="needs jq: apt-get install jq")
+def test_jq_can_ask_it(tmp_path: pathlib.Path) -> None:
+    """With the command of the role's README."""
+    (command,) = re.findall(r"^\$ (jq .*)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    world = small()
+    world.stop("data01", "data_0.one")
+    (tmp_path / "evidence.json").write_text(dump(world.evidence().data))
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "data01\tdata_0.one\tnot bound\n"
+
+
+def test_a_host_without_an_environment_is_told() -> None:
+    world = small()
+    place = world.places["ops01"]
+    world.places["ops01"] = dataclasses.replace(place, environment="", plan=[])
+    world.found["ops01"] = Found("", {"msg": "port_environment"}, {"msg": "port_environment"})
+    assert titles(world) == [("critical", "ops01", "no environment is set")]
 
 
 def test_the_order_of_the_registry_is_kept() -> None:
