@@ -94,11 +94,6 @@ def provision(*words: str, registry: pathlib.Path = REGISTRY) -> Run:
     return play(*WORDS, *words, playbook=SERVICES, registry=registry)
 
 
-def keep(text: str) -> None:
-    """Put a row into a table that has to survive."""
-    sql(f"{KEPT}insert into kept values ('{text}')")  # noqa: S608 - texts of this test
-
-
 def sql(question: str, port: int = PORT) -> str:
     """What a superuser is answered on the host."""
     psql = f"runuser -u postgres -- psql -h /run/postgresql -p {port} -XAtc {shlex.quote(question)}"
