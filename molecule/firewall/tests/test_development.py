@@ -16,6 +16,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import
     Policy,
     read_openings,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostEndpoint
 
 
 def test_a_mac_that_runs_everything_opens_nothing() -> None:
@@ -36,7 +37,8 @@ def test_a_mac_that_runs_everything_opens_nothing() -> None:
     )
     plan = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["mac"]["plan"]
     assert {"frontend.dev", "postgresql.sql"} < {entry["id"] for entry in plan["endpoints"]}
-    rules = render(Policy(read_openings(plan, {}), ssh_ports=()))
+    endpoints = [HostEndpoint.from_plan(entry) for entry in plan["endpoints"]]
+    rules = render(Policy(read_openings(endpoints, {}), ssh_ports=()))
     assert rules.removeprefix(HEADER).splitlines() == [
         "pass quick on lo0 all no state",
         "pass out quick all flags any keep state",

@@ -6,6 +6,7 @@ rules. Each test leaves the hosts with the registry's rules.
 
 from __future__ import annotations
 
+import copy
 import functools
 import ipaddress
 import os
@@ -117,7 +118,7 @@ def with_services(path: Path, **ports: dict[str, Any]) -> Path:
             "hosts": "application",
             "environments": ["production"],
             "owner": {"process": "python3"},
-            "endpoints": {"port": endpoint | {"status": "fixed"}},
+            "endpoints": {"port": copy.deepcopy(endpoint) | {"status": "fixed"}},
         }
         changes.append({"endpoint": f"{name}.port", "to": endpoint["port"], "status": "fixed"})
     # Dates ascend, and the same object twice would be written as an alias.
@@ -198,7 +199,7 @@ def test_published_ports_udp_and_tables_of_others(tmp_path: Path) -> None:
         "published": {"port": published, **for_ops},
         "talk": {"port": udp, "protocol": "udp", **for_ops},
     }
-    copy = with_services(tmp_path / "ports.yml", **endpoints)
+    changed = with_services(tmp_path / "ports.yml", **endpoints)
     app = addresses("app")[4]
     mine = "type filter hook input priority 10; policy accept; tcp dport 1 counter drop"
     with (
@@ -210,7 +211,7 @@ def test_published_ports_udp_and_tables_of_others(tmp_path: Path) -> None:
         before = other_rules("app")
         assert "10.88." in before, "podman's own rules"
 
-        run = play("--limit", "app", playbook=PLAYBOOK, registry=copy)
+        run = play("--limit", "app", playbook=PLAYBOOK, registry=changed)
         assert run.code == 0, run.output
         assert run.recap("app")["changed"] == 1
         assert other_rules("app") == before

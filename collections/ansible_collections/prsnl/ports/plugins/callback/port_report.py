@@ -31,9 +31,11 @@ seealso:
   - module: prsnl.ports.handoff
 """
 
+import contextlib
 import typing as t
 
 from ansible import constants as C  # noqa: N812
+from ansible.errors import AnsibleError
 from ansible.executor.stats import AggregateStats
 from ansible.executor.task_result import CallbackTaskResult
 from ansible.playbook.play import Play
@@ -79,9 +81,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_playbook_on_play_start(self, play: Play) -> None:
         """Let the run look at the inventory once, before it forks for its tasks."""
         if not self._has_looked:
-            variables = play.get_variable_manager().get_vars(play=play)
-            controller.remember_hosts(variables["hostvars"])
             self._has_looked = True
+            # The run itself tells what is wrong with the registry or the inventory.
+            with contextlib.suppress(AnsibleError):
+                variables = play.get_variable_manager().get_vars(play=play)
+                controller.remember_hosts(variables["hostvars"])
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         self._collect(result)

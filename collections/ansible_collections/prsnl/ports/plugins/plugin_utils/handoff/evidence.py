@@ -223,7 +223,7 @@ def load(text: bytes, file: str) -> Plain:
         data = json.loads(text)
     except ValueError as error:
         raise RegistryError(f"{shown(file)}: not the evidence of a handoff: {error}") from None
-    faults = schema.evidence_schema().faults(data)
+    faults = list(schema.evidence_schema().faults(data))
     if faults:
         raise RegistryError(report(file, faults, {}))
     return t.cast("Plain", data)
