@@ -208,6 +208,8 @@ def root(source: bytes) -> t.Any:
 
 def line(node: t.Any, path: Path) -> int:
     """The line of a path below a root node, or of the nearest thing around it."""
+    if node is None:
+        return 1
     found = node.start_mark.line + 1
     for part in path:
         if isinstance(node, yaml.MappingNode):

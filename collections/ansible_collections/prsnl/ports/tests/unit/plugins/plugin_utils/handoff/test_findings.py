@@ -37,7 +37,7 @@ from simulated import World, small
 LEASE: dict[str, t.Any] = {
     "port": 8123,
     "protocol": "tcp",
-    "owner": {"process": ["python3"], "user": None, "unit": None},
+    "owner": {"process": ["python3"], "user": None, "unit": []},
     "reason": "A load test",
     "expires": "2026-11-25",
     "expired": True,

@@ -130,7 +130,7 @@ def test_the_host_gets_the_words_that_were_meant(
 
 
 def test_commands_of_a_mac() -> None:
-    owner = {"process": ["nginx"], "unit": None, "launchd": "org.nginx"}
+    owner = {"process": ["nginx"], "unit": [], "label": "org.nginx"}
     assert commands.status(MAC, owner) == "launchctl print system/org.nginx"
     assert commands.journal(MAC, owner) == ""
     assert commands.holders(MAC, 80, "tcp") == "lsof -nP -iTCP:80 -sTCP:LISTEN"

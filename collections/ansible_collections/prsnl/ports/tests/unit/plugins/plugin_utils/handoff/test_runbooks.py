@@ -25,7 +25,7 @@ def entry(name: str, port: int, listen: list[str], probe: str = "http") -> dict[
         "port": port,
         "listen": listen,
         "probe": probe,
-        "owner": {"process": ["shop"], "user": None, "unit": "shop.service"},
+        "owner": {"process": ["shop"], "user": None, "unit": ["shop.service"]},
     }
 
 
