@@ -296,7 +296,7 @@ def _units(name: str, host: Plain) -> t.Iterator[Finding]:
             service,
             f"{unit} has failed",
             "systemd lists it among the failed units.",
-            _typed(host, commands.status(host, {"unit": unit})),
+            _typed(host, commands.status(host, {"unit": [unit]})),
             (f"{name}/failed-units",),
         )
 

@@ -355,7 +355,7 @@ class Page:
             return None
         own = {service}
         for entry in self._evidence.of_service.get(service, ()):
-            own |= {entry["id"], entry["owner"].get("unit") or ""}
+            own |= {entry["id"], *(entry["owner"].get("unit") or ())}
         return {
             "generated": self._before.time.strftime("%-d %B %Y, %H:%M UTC"),
             "hash": self._before.registry["sha256"],

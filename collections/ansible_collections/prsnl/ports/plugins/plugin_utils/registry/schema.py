@@ -148,7 +148,7 @@ def _read(name: str) -> _Schema:
     with open(os.path.join(DIRECTORY, name), encoding="utf-8") as stream:
         schema: _Schema = json.load(stream)
     # It would have jsonschema choose another validator than ours for what comes after a reference.
-    schema.pop("$schema")
+    schema.pop("$schema", None)
     return schema
 
 

@@ -20,7 +20,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import L
 from ansible_collections.prsnl.ports.plugins.modules import firewall
 
 LOCK = {"controller": "laptop", "user": "ada", "task": "Open the shop", "pid": 4711, "place": "x"}
-PLAN = {"host": "a", "environment": "production", "endpoints": []}
+PLAN = {"host": "a", "environment": "production", "system": "linux", "endpoints": []}
 SESSION = Session("192.0.2.7", 50022, 22)
 
 

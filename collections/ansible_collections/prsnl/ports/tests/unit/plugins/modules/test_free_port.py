@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.freeing.port import Way
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostPlan
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login
 from ansible_collections.prsnl.ports.plugins.modules import free_port
 from worlds import ADA, World
@@ -27,7 +28,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append(holding.who)
         return "stopped"
 
-    monkeypatch.setattr(free_port, "read_plan", lambda _plan: ())
+    monkeypatch.setattr(free_port, "read_plan", lambda _plan: HostPlan("app", "test", "linux", ()))
     monkeypatch.setattr(free_port, "read_login", lambda: Login(frozenset(), None))
     monkeypatch.setattr(free_port, "stop", stop)
     return done

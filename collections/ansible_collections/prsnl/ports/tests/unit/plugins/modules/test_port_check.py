@@ -8,10 +8,12 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostPlan
 from ansible_collections.prsnl.ports.plugins.modules import port_check
 from worlds import ADA, World, endpoint
 
 Run = t.Callable[..., dict[str, t.Any]]
+PLAN = HostPlan("app", "test", "linux", (endpoint("web.http", 8080),))
 PARAMS = {"plan": {"host": "app"}, "registry": "registry/ports.yml", "leases": []}
 
 
@@ -32,7 +34,7 @@ def test_a_stranger_stops_the_run(
     check: bool,
 ) -> None:
     world, verdict, conflict = found
-    monkeypatch.setattr(port_check, "read_plan", lambda _plan: (endpoint("web.http", 8080),))
+    monkeypatch.setattr(port_check, "read_plan", lambda _plan: PLAN)
     monkeypatch.setattr(port_check, "take_snapshot", lambda _keys: world.snapshot)
     result = run(port_check.main, check=check, **PARAMS)
     assert result["changed"] is False
@@ -45,4 +47,4 @@ def test_a_stranger_stops_the_run(
 def test_a_plan_that_cannot_be_read_is_an_error(run: Run) -> None:
     result = run(port_check.main, **PARAMS | {"plan": {"host": "app", "endpoints": [{}]}})
     assert result["failed"]
-    assert result["msg"].startswith("plan: not a plan")
+    assert result["msg"].startswith("plan: not what")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostPlan
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts import after
 from ansible_collections.prsnl.ports.plugins.modules import port_verify
 from worlds import ADA, World, endpoint
 
 Run = t.Callable[..., dict[str, t.Any]]
+PLAN = HostPlan("app", "test", "linux", (endpoint("web.http", 8080),))
 PARAMS = {
     "plan": {"host": "app"},
     "registry": "registry/ports.yml",
@@ -28,7 +30,7 @@ MODES = pytest.mark.parametrize("check", [False, True], ids=["run", "check mode"
 @pytest.fixture
 def see(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[World], None]:
     """Sets what the host has."""
-    monkeypatch.setattr(port_verify, "read_plan", lambda _plan: (endpoint("web.http", 8080),))
+    monkeypatch.setattr(port_verify, "read_plan", lambda _plan: PLAN)
     monkeypatch.setattr(after, "run_probe", lambda *_a, **_k: None)
 
     def start(world: World) -> None:

@@ -33,6 +33,8 @@ def test_what_is_documented_is_returned(
 ) -> None:
     monkeypatch.setattr(controller, "current_registry", Registry)
     monkeypatch.setattr(controller, "host_plan", lambda _variables: {"host": "app"})
+    monkeypatch.setattr(controller, "host_leases", lambda _variables: [])
+    monkeypatch.setattr(controller, "host_system", lambda _variables: "linux")
     arguments = {"query": query} if query else {}
     task = mock.Mock(args=arguments, async_val=0, check_mode=check)
     plugin = action.ActionModule(task, mock.Mock(), None, None, None, None)
@@ -45,4 +47,9 @@ def test_what_is_documented_is_returned(
 
 
 def test_its_options_are_those_of_the_documentation() -> None:
-    assert set(yaml.safe_load(registry_info.DOCUMENTATION)["options"]) == {"query"}
+    assert set(yaml.safe_load(registry_info.DOCUMENTATION)["options"]) == {
+        "port",
+        "protocol",
+        "query",
+        "range",
+    }

@@ -48,7 +48,7 @@ PLAN: dict[str, t.Any] = {
             "port": port,
             "expect": "bound",
             "listen": listen,
-            "sources": [{"cidr": cidr} for cidr in cidrs],
+            "sources": [{"consumer": "x", "host": None, "cidr": cidr} for cidr in cidrs],
         }
         for name, protocol, port, listen, cidrs in (
             ("shop.http", "tcp", 20080, ["0.0.0.0", "::"], ["0.0.0.0/0", "::/0"]),

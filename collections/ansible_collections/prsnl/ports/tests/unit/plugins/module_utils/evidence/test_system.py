@@ -17,6 +17,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.evidence.answers impor
 from ansible_collections.prsnl.ports.plugins.module_utils.evidence.backups import read_backups
 from ansible_collections.prsnl.ports.plugins.module_utils.evidence.gather import Wanted, gather
 from ansible_collections.prsnl.ports.plugins.module_utils.evidence.readings import Reading, Request
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import this_system
 
 SHOWN = """\
 Id=shop.service
@@ -44,7 +45,12 @@ def entry(port: int, **changes: t.Any) -> dict[str, t.Any]:
         "listen": ["127.0.0.1"],
         "allowed": ["127.0.0.0/8"],
         "sources": [],
-        "owner": {"process": ["shop"], "user": None, "unit": "shop.service"},
+        "owner": {
+            **dict.fromkeys(("user", "label", "container")),
+            "process": ["shop"],
+            "unit": ["shop.service"],
+            "kernel": False,
+        },
         "probe": "http",
         **changes,
     }
@@ -61,7 +67,8 @@ def wanted(*endpoints: dict[str, t.Any], **changes: t.Any) -> Wanted:
         "timeout": 10,
         **changes,
     }
-    return Wanted.from_params({"plan": {"endpoints": list(endpoints)}, **settings})
+    plan = {"host": "app", "environment": "test", "system": this_system()}
+    return Wanted.from_params({"plan": {**plan, "endpoints": list(endpoints)}, **settings})
 
 
 def test_units_are_told_apart() -> None:
