@@ -162,7 +162,13 @@ def test_the_lookup_on_both_sides(site: Site) -> None:
     assert here["listen"] == ["0.0.0.0", "::"]
     assert [source["cidr"] for source in here["sources"]] == ["198.51.100.1/32", "192.0.2.0/24"]
     assert here["targets"] == [
-        {"host": "198.51.100.2", "address": "127.0.0.1", "port": 21001, "local": True}
+        {
+            "host": "198.51.100.2",
+            "address": "127.0.0.1",
+            "port": 21001,
+            "local": True,
+            "socket": "127.0.0.1:21001",
+        }
     ]
     assert (here["address"], there["address"]) == ("127.0.0.1", "198.51.100.2")
     assert (there["listen"], there["allowed"], there["sources"]) == ([], [], [])
@@ -264,7 +270,7 @@ def test_registry_info_without_a_plan(site: Site) -> None:
             "query: found 'sort_by(endpoints, &routes)', allowed is a JMESPath expression"
             " (jmespath.org): In function sort_by(), invalid type for value:",
         ),
-        ({"quer": "version"}, "Supported parameters include: query."),
+        ({"quer": "version"}, "Supported parameters include: port, protocol, query, range."),
     ],
 )
 def test_faults_of_registry_info(site: Site, arguments: dict[str, str], message: str) -> None:
@@ -508,7 +514,7 @@ def test_templates_in_a_secret_stay_text(site: Site) -> None:
     ("content", "mode", "message"),
     [
         ("", 0o600, " is empty, as after a full disk, and an empty secret would mean none. Put"),
-        ("known\n", 0o640, " has the mode 0640, with which others may read or change the secret."),
+        ("hidden\n", 0o640, " has the mode 0640, with which others may read or change the secret."),
     ],
 )
 def test_faults_of_a_secret(site: Site, content: str, mode: int, message: str) -> None:
@@ -518,7 +524,7 @@ def test_faults_of_a_secret(site: Site, content: str, mode: int, message: str) -
     for arguments in ([], ["--check"]):
         (shown,) = site.run(show(SECRET), args=["--limit", "app", *arguments])
         assert f"{site.folder}/{FILE}{message}" in shown["app"]["msg"]
-        assert "known" not in shown["app"]["msg"].replace("unknown", "")
+        assert "hidden" not in shown["app"]["msg"]
 
 
 def test_a_secret_that_something_else_makes(site: Site) -> None:

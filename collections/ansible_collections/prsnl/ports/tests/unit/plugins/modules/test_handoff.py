@@ -1,0 +1,18 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The documentation of handoff is that of its action; runs and check mode are tested there."""
+
+from __future__ import annotations
+
+import yaml
+from ansible_collections.prsnl.ports.plugins.modules import handoff
+
+
+def test_check_mode_is_documented() -> None:
+    """Real plays, in check mode and not, are in tests/unit/plugins/action/test_handoff_play.py."""
+    about = yaml.safe_load(handoff.DOCUMENTATION)
+    assert about["module"] == "handoff"
+    assert about["options"]
+    assert yaml.safe_load(handoff.EXAMPLES)
+    assert yaml.safe_load(handoff.RETURN)
