@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, PRSNL Ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The documentation of handoff_evidence is that of its action; runs and check mode are tested there."""
+"""Its documentation; runs and check mode are tested with its action."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.prsnl.ports.plugins.modules import handoff_evidence
 
 
 def test_check_mode_is_documented() -> None:
-    """Real plays, in check mode and not, are in tests/unit/plugins/action/test_handoff_play.py."""
+    """Real plays are in the tests of its action."""
     about = yaml.safe_load(handoff_evidence.DOCUMENTATION)
     assert about["module"] == "handoff_evidence"
     assert about["options"]
