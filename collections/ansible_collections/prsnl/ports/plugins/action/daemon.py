@@ -133,15 +133,17 @@ class Installation:
         parts = read_parts(arguments)
         missing = read_missing(parts, found["missing"])
         unit = arguments.get("unit")
-        names = [*([unit] if unit else []), *missing.packages]
-        display.display(f"{self._host}: installing {listed(names or missing.downloads, 'and')}")
+        # Where only the source or the user differs, the packages are there.
+        names = [*([unit] if unit else []), *(missing.packages or arguments.get("packages") or ())]
+        what = listed([*names, *missing.downloads] or ["what is missing"], "and")
+        display.display(f"{self._host}: installing {what}")
         installer = Apt(_no_program)
         modules = StockModules(self._action, self._variables, installer.environment)
         for step in stock_steps(parts, missing, found["staged"], installer):
             done = modules.execute(step.module, step.arguments, step.preferences, step.retry)
             if done.get("failed"):
                 self._module.execute(MODULE, {**arguments, "step": "abandon"})
-                purpose = f"what {unit} needs" if unit else listed(names, "and")
+                purpose = f"what {unit} needs" if unit else what
                 return {
                     "failed": True,
                     "changed": modules.changed,
