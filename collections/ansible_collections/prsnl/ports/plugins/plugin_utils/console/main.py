@@ -30,6 +30,8 @@ COMMANDS: t.Final[dict[str, str]] = {
     "lease": "lend a port for a time, extend or end that, or list what is lent",
     "validate": "check the registry and the leases",
     "history-check": "check that every change since a commit has its entry in the history",
+    "check": "find the port numbers of a source tree that are of the past",
+    "generate": "make the files that depend on the registry anew",
     "completion": "print what makes a shell complete this command",
 }
 
