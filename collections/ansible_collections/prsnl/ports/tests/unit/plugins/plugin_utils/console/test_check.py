@@ -10,7 +10,7 @@ import pathlib
 import pytest
 from ansible_collections.prsnl.ports.plugins.plugin_utils.console import main
 
-REGISTRY = pathlib.Path(__file__).parents[10] / "registry" / "ports.yml"
+REGISTRY = pathlib.Path(__file__).parents[9] / "registry" / "ports.yml"
 
 
 @pytest.mark.parametrize(
