@@ -45,15 +45,18 @@ INSTALLED_AS = {
 # This repository's own, and Debian's on the lab's hosts.
 NOT_INSTALLED = {
     "ansible_collections",
+    "chromium",
     "cuts",
     "lab",
     "network",
     "postgresql_cluster",
     "psycopg2",
     "shared",
+    "simulated",
     "simulated_host",
     "simulation",
     "standin",
+    "test_page",
     "worlds",
 }
 # Names in a file that are no use of what they name.
