@@ -38,6 +38,7 @@ INDIRECT = {
 # What is installed by another name than it is imported by.
 INSTALLED_AS = {
     "ansible": "ansible-core",
+    "markdown_it": "markdown-it-py",
     "ruamel": "ruamel-yaml",
     "testinfra": "pytest-testinfra",
     "yaml": "pyyaml",
@@ -50,6 +51,7 @@ NOT_INSTALLED = {
     "lab",
     "network",
     "postgresql_cluster",
+    "registry",
     "psycopg2",
     "shared",
     "simulated",
