@@ -20,6 +20,9 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.text import liste
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.confinement import confine
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.locking import LockedModule
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.progress import (
+    told_while_waiting,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.stock import StockModules
 
 MODULE = "prsnl.ports.daemon"
@@ -68,6 +71,15 @@ def confined(daemon: dict[str, t.Any], families: t.Callable[[], list[str]]) -> d
     return {**given, "service_options": options} if options else given
 
 
+def awaited(daemon: t.Mapping[str, t.Any]) -> str:
+    """What a person is told about a daemon that takes long to be ready."""
+    name = str(daemon.get("unit") or "what is to be installed")
+    endpoints = [one["id"] for one in daemon.get("endpoints") or () if "id" in one]
+    if not endpoints:
+        return f"{name} is not done yet"
+    return f"{name} is not done yet, waiting for {listed(endpoints, 'and')}"
+
+
 def told(arguments: dict[str, t.Any], found: dict[str, t.Any]) -> dict[str, t.Any]:
     """The result with what isn't a file in its difference: files have their own."""
     steps = [
@@ -91,7 +103,7 @@ class Installation:
 
     def provide(self, arguments: dict[str, t.Any]) -> dict[str, t.Any]:
         """Look at one daemon, install what is missing, and configure it; the task's result."""
-        found = self._module.execute(MODULE, arguments)
+        found = self._execute(arguments, [arguments])
         if "staged" in found:
             found = self._install(arguments, found)
         return told(arguments, found)
@@ -103,7 +115,7 @@ class Installation:
         results: list[dict[str, t.Any]] = []
         recovered: list[str] = []
         while remaining:
-            found = self._module.execute(MODULE, {**arguments, "daemons": remaining})
+            found = self._execute({**arguments, "daemons": remaining}, remaining)
             recovered += found.pop("recovered", [])
             done = found.pop("daemons", [])
             results += [told(*pair) for pair in zip(remaining, done, strict=False)]
@@ -126,6 +138,15 @@ class Installation:
             gathered = [entry for result in results for entry in result.pop(name, [])]
             merged |= {name: gathered} if gathered else {}
         return merged | ({"recovered": recovered} if recovered else {})
+
+    def _execute(
+        self, arguments: dict[str, t.Any], daemons: t.Sequence[dict[str, t.Any]]
+    ) -> dict[str, t.Any]:
+        """Execute the module, and say what is waited for if that takes long."""
+        with told_while_waiting(
+            f"{self._host}: {listed([awaited(one) for one in daemons], 'and')}"
+        ):
+            return self._module.execute(MODULE, arguments)
 
     def _install(self, arguments: dict[str, t.Any], found: dict[str, t.Any]) -> dict[str, t.Any]:
         """Install what is missing, without starting a daemon, and go on with the module."""
@@ -153,7 +174,7 @@ class Installation:
                 }
         # Those modules have the last word on whether there was something to install.
         last = "fresh" if modules.changed else "settle"
-        result = self._module.execute(MODULE, {**arguments, "step": last})
+        result = self._execute({**arguments, "step": last}, [arguments])
         self._module.token = ""
         for name, gathered in modules.told.items():
             if gathered:

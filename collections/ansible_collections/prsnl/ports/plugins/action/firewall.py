@@ -11,6 +11,9 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.text import liste
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.locking import LockedModule
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.plan_action import PlanAction
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.progress import (
+    told_while_waiting,
+)
 
 SSH = ("ssh", "paramiko", "paramiko_ssh", "libssh")
 
@@ -60,8 +63,10 @@ class ActionModule(PlanAction):
         self._connection.reset()
         self.lock.token = pending["token"]
         persistent = self._task.args.get("persistent", True)
+        told = f"{variables['inventory_hostname']}: confirming the new rules over a new connection"
         try:
-            return self.run_module({"confirm": pending, "persistent": persistent}, variables)
+            with told_while_waiting(told):
+                return self.run_module({"confirm": pending, "persistent": persistent}, variables)
         except AnsibleConnectionFailure as error:
             return {
                 "failed": True,

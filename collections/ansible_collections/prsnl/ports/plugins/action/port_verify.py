@@ -7,6 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.plan_action import PlanAction
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.progress import (
+    told_while_waiting,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.reporting import (
     counted,
     summarise,
@@ -22,9 +25,11 @@ class ActionModule(PlanAction):
         self, arguments: dict[str, t.Any], variables: dict[str, t.Any]
     ) -> dict[str, t.Any]:
         """Execute the module on the host."""
-        result = super().run_module(arguments, variables)
+        host = variables["inventory_hostname"]
+        with told_while_waiting(f"{host}: waiting until every port of the plan is as planned"):
+            result = super().run_module(arguments, variables)
         if "faults" in result:
-            host, faults = variables["inventory_hostname"], result["faults"]
+            faults = result["faults"]
             told = (
                 f"{host}: {counted(len(faults), 'fault')}. PORTS OF {host}, at the end of this run,"
                 " says what differs and what to do."

@@ -28,7 +28,7 @@ class Rig(t.NamedTuple):
 
     def run(self, **arguments: t.Any) -> dict[str, t.Any]:
         self.action._task.args = arguments
-        result: dict[str, t.Any] = self.action.run(task_vars={})
+        result: dict[str, t.Any] = self.action.run(task_vars={"inventory_hostname": "a"})
         return result
 
 
