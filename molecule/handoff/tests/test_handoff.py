@@ -277,7 +277,7 @@ def test_what_is_wrong_is_quoted(handoffs: tuple[Handoff, Handoff]) -> None:
 # What a command said and how it ended, in one line.
 TYPE = """
 timeout 60 bash -c {command} </dev/null >/tmp/said 2>&1
-echo "$? $(tr '\\n' ' ' </tmp/said | head -c 300)"
+echo "$? $(tr '\\n' ' ' </tmp/said | LC_ALL=C tr -dc '[:print:]' | head -c 300)"
 """
 
 

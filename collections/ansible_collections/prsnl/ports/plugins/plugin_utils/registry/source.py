@@ -194,11 +194,11 @@ def parse(source: bytes) -> tuple[t.Any, list[Fault]]:
     """The data of a YAML document, and the faults of its form."""
     reader = _Reader()
     root = reader.compose(source)
-    if root is None:
-        if not reader.faults:
-            reader.faults.append(Fault((), EMPTY, line=1))
-        return None, reader.faults
-    return reader.value(root), reader.faults
+    data = None if root is None else reader.value(root)
+    if data is None and not reader.faults:
+        # A file that says null, be it after a byte order mark, has no more in it than an empty one.
+        reader.faults.append(Fault((), EMPTY, line=1))
+    return data, reader.faults
 
 
 def root(source: bytes) -> t.Any:

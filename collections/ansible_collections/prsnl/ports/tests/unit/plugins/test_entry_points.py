@@ -516,6 +516,8 @@ def test_templates_in_a_secret_stay_text(site: Site) -> None:
         ("", 0o600, " is empty, as after a full disk, and an empty secret would mean none. Put"),
         ("hidden\n", 0o640, " has the mode 0640, with which others may read or change the secret."),
     ],
+    # The name of the test is part of the path that is told.
+    ids=["empty", "readable"],
 )
 def test_faults_of_a_secret(site: Site, content: str, mode: int, message: str) -> None:
     """An error, in check mode too, that names the file."""

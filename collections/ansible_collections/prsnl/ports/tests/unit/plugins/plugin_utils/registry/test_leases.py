@@ -133,6 +133,12 @@ def test_faults_are_told_with_their_place(
     assert fault in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["", "# nothing\n", "null\n", "\ufeffnull", "--- ~\n"])
+def test_a_file_without_anything_in_it_is_a_fault(text: str) -> None:
+    with pytest.raises(RegistryError, match=r"leases\.yml:1: \(root\): found an empty file"):
+        leases.parse(text.encode(), "leases.yml")
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "leases.yml").mkdir()
     with pytest.raises(RegistryError, match=r"leases\.yml: the leases can't be read: Is a dir"):
