@@ -45,7 +45,7 @@ options:
       - V(extended) gives it a later end.
       - V(absent) ends it.
     type: str
-    choices: [present, extended, absent]
+    choices: [present, absent, extended]
     default: present
   holder:
     description:

@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command `ports`: the registry for people and hooks, without Ansible.
 
-A command is a module of `commands`, called like the command with `_` for `-`, and a line in
-`main.COMMANDS`. It is imported only when it is used, so its imports cost the others nothing, and it
-must not import Ansible. It has two functions:
+A command is a module of `commands`, called like the command with `_` for `-` (and one at the end
+where Python has the word itself), and a line in `main.COMMANDS`. It is imported only when it is
+used, so its imports cost the others nothing, and it must not import Ansible. It has two functions:
 
 - `add(parser)` adds its arguments. An argument whose value can be completed has its kind as `dest`:
-  `endpoint`, `service`, `range` and `group` are looked up in the registry, `path` is a file.
+  `endpoint`, `service`, `range`, `hosts` and `environment` are looked up in the registry, `path` is
+  a file.
 - `run(args)` does it and returns the exit code. `args.registry` and `args.format` are always there:
   `reading.registry(args)` reads the registry, `output.answer` and `output.findings` print.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import keyword
 import os
 import sys
 import typing as t
@@ -31,7 +32,10 @@ COMMANDS: t.Final[dict[str, str]] = {
     "validate": "check the registry and the leases",
     "history-check": "check that every change since a commit has its entry in the history",
     "check": "find the port numbers of a source tree that are of the past",
+    "sync": "rewrite the port numbers of a source tree that are of the past",
     "generate": "make the files that depend on the registry anew",
+    "import": "draft a registry from a guide, Compose files or the sockets of a host",
+    "export": "print the registry as a guide, or for other tools",
     "completion": "print what makes a shell complete this command",
 }
 
@@ -56,7 +60,8 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
 
 def command(name: str) -> t.Any:
     """The module of a command."""
-    return importlib.import_module(f"{_COMMANDS}.{name.replace('-', '_')}")
+    module = name.replace("-", "_") + "_" * keyword.iskeyword(name)
+    return importlib.import_module(f"{_COMMANDS}.{module}")
 
 
 def parser(words: t.Sequence[str]) -> argparse.ArgumentParser:

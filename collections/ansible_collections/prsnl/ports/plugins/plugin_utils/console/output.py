@@ -35,6 +35,10 @@ class Finding:
         level = "" if self.level == "error" else f"{self.level}: "
         return f"{':'.join(place)}: {level}{self.message}" if self.file else level + self.message
 
+    def as_dict(self) -> dict[str, t.Any]:
+        """Plain data, ready for JSON."""
+        return dataclasses.asdict(self)
+
     def for_github(self) -> str:
         """The workflow command that shows it beside the line."""
         where = {"file": self.file, "line": self.line, "col": self.column}
@@ -81,7 +85,7 @@ def findings(found: t.Sequence[Finding], form: str, to: t.TextIO | None = None) 
     """Prints findings; for programs as a list, on the standard output."""
     stream = to or sys.stdout
     if form == "json":
-        print(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2))
+        print(json.dumps([finding.as_dict() for finding in found], indent=2))
         return
     for finding in found:
         print(finding.for_github() if form == "github" else finding, file=stream)

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import typing as t
 
+import yaml
 from ansible_collections.prsnl.ports.plugins.plugin_utils.drafts.compose import name_of
 from ansible_collections.prsnl.ports.plugins.plugin_utils.drafts.draft import Draft, Unsettled
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.addresses import is_loopback
@@ -20,17 +20,26 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
 
 _ENVIRONMENT: t.Final = "live"
 
+# What the command `ansible` prints before a result, which is JSON or YAML as it is configured.
+_AD_HOC: t.Final = re.compile(r"\s*\S+ \| (?:SUCCESS|CHANGED) => ")
+
 _Listener = dict[str, t.Any]
+
+
+def is_result(text: str) -> bool:
+    """Whether a text looks like what a host listens on."""
+    return bool(_AD_HOC.match(text)) or text.lstrip()[:1] in ("{", "[")
 
 
 def read(text: str, file: str) -> Draft:
     """The draft that a host's sockets give.
 
-    Raises RegistryError if the text isn't the JSON of a result or of its C(listeners).
+    Raises RegistryError if the text isn't a result as JSON or YAML, as a task registers it or the
+    command `ansible` prints it for one host, or its `listeners`.
     """
-    listeners = _listeners(text, file)
+    listeners, unseen = _listeners(text, file)
     services: dict[str, dict[str, t.Any]] = {}
-    unsettled: list[Unsettled] = []
+    unsettled = [Unsettled(file, 1, unseen)] if unseen else []
     owners: dict[tuple[int, str], str] = {}
     for listener in listeners:
         port, protocol = listener["port"], listener.get("protocol", "tcp")
@@ -64,13 +73,15 @@ def read(text: str, file: str) -> Draft:
     return Draft(data, unsettled)
 
 
-def _listeners(text: str, file: str) -> list[_Listener]:
+def _listeners(text: str, file: str) -> tuple[list[_Listener], str]:
+    """The sockets by port, and what could not be seen."""
     try:
-        data = json.loads(text)
-    except ValueError as error:
+        # JSON is YAML, too.
+        data = yaml.safe_load(_AD_HOC.sub("", text, count=1))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RegistryError(
-            f"{shown(file)}:1: found no JSON, allowed is a result of"
-            f" prsnl.ports.listening_ports_info ({error})"
+            f"{shown(file)}:1: found neither JSON nor YAML, allowed is a result of"
+            f" prsnl.ports.listening_ports_info ({' '.join(str(error).split())})"
         ) from error
     listeners = data.get("listeners") if isinstance(data, dict) else data
     if not isinstance(listeners, list) or not all(
@@ -80,7 +91,8 @@ def _listeners(text: str, file: str) -> list[_Listener]:
             f"{shown(file)}:1: found {found(data)}, allowed is a result of"
             " prsnl.ports.listening_ports_info, or its listeners"
         )
-    return sorted(listeners, key=lambda one: (one["port"], str(one.get("protocol"))))
+    unseen = str(data.get("unseen") or "") if isinstance(data, dict) else ""
+    return sorted(listeners, key=lambda one: (one["port"], str(one.get("protocol")))), unseen
 
 
 def _name(listener: _Listener) -> str:

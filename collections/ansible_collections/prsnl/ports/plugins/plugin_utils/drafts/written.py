@@ -100,6 +100,7 @@ class _Guide:
         for section in self._sections:
             self._read_changes(section)
         self._place_in_ranges()
+        self._say_where()
         history = self._history()
         data = self._data(history)
         self._contradictions(data)
@@ -285,6 +286,11 @@ class _Guide:
             name = document_words(old)[:1]
             if name and name[0] != service:
                 self._services[service]["replaces"] = name[0]
+                self._ask(
+                    line,
+                    f"nothing says when {service} took the place of {name[0]} on {after}; drafted:"
+                    " it had the port from the beginning",
+                )
         else:
             told = _PARENTHESES.search(old)
             words = document_words(told[1] if told else "")
@@ -325,6 +331,9 @@ class _Guide:
             best = max(fits, key=lambda name: self._fitness(name, words, ports), default=None)
             if best is not None:
                 entry["range"] = best
+            elif self._ranges:
+                at = min(self._lines[f"{service}.{name}"] for name in entry["endpoints"])
+                self._ask(at, f"nothing says which range {service} belongs to; drafted: none")
             for name, endpoint in entry["endpoints"].items():
                 around = next(
                     (n for n, (a, b, _p) in self._ranges.items() if a <= endpoint["port"] <= b),
@@ -461,11 +470,13 @@ class _Guide:
             }
             self._ask(item.line if item else 1, f"nothing says who made the change of {date}")
             if not why:
-                self._ask(item.line if item else 1, f"nothing says why the change of {date}")
+                self._ask(
+                    item.line if item else 1, f"nothing says why the change of {date} was made"
+                )
         entry["changes"].append(change)
 
     def _data(self, history: list[dict[str, t.Any]]) -> dict[str, t.Any]:
-        environments = _environments_of(" ".join(s.titles for s in self._sections)) or {"default"}
+        environments = self._environments() or {"default"}
         data: dict[str, t.Any] = {
             "version": 1,
             "environments": {name: f"Imported: {name}" for name in sorted(environments)},
@@ -522,6 +533,24 @@ class _Guide:
             "nothing says which processes own the ports; drafted: ones called like the services",
         ):
             self._ask(1, message)
+
+    def _environments(self) -> set[str]:
+        return _environments_of(" ".join(section.titles for section in self._sections))
+
+    def _say_where(self) -> None:
+        """In which environments the guide doesn't say that something is, or isn't."""
+        alike: dict[tuple[str, str], list[str]] = collections.defaultdict(list)
+        for id_ in self._lines:
+            service, _dot, name = id_.partition(".")
+            told = self._services[service]["endpoints"][name]["environments"]
+            others = self._environments() - told
+            if others:
+                alike[_listed(told), _listed(others)].append(id_)
+        for (told, others), ids in alike.items():
+            text = f"nothing says whether {others} has {_listed(ids)} too; drafted: it hasn't"
+            if not told:
+                text = f"nothing says which environment has {_listed(ids)}; drafted: all of theirs"
+            self._ask(self._lines[ids[0]], text)
 
 
 def _port_in(text: str) -> int | None:

@@ -34,7 +34,7 @@ _SCRIPTS: t.Final = {".ts": " as const", ".mts": " as const", ".js": "", ".mjs":
 
 def fragment(registry: Registry, output: Output) -> str:
     """The text of a generated file. Raises RegistryError if there can't be one."""
-    return _FORMATS[output.format](registry, output)
+    return FORMATS[output.format](registry, output)
 
 
 def selected(registry: Registry, output: Output) -> list[Endpoint]:
@@ -261,7 +261,7 @@ def _guide(registry: Registry, output: Output) -> str:
     return guide(registry, source_of(registry, output))
 
 
-_FORMATS: t.Final[dict[str, t.Callable[[Registry, Output], str]]] = {
+FORMATS: t.Final[dict[str, t.Callable[[Registry, Output], str]]] = {
     "compose": _compose,
     "env": _env,
     "cors": _cors,

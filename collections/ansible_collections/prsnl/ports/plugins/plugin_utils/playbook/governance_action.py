@@ -45,8 +45,9 @@ class GovernanceAction(ActionBase):  # type: ignore[misc]
             changed=outcome.changed,
             path=outcome.file,
             port=outcome.change.port,
-            diff={"prepared": outcome.diff},
         )
+        if outcome.changed and self._task.diff:
+            result["diff"] = {"prepared": outcome.diff}
         if outcome.change.warnings:
             result["warnings"] = outcome.change.warnings
         return result

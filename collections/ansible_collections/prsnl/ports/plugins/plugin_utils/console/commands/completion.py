@@ -109,6 +109,7 @@ def _known(kind: str, args: argparse.Namespace) -> t.Iterable[str]:
         "entry": [*registry.services, *registry.endpoints],
         "range": [span.name for span in registry.ranges],
         "hosts": mapping(registry.data.get("groups")),
+        "environment": mapping(registry.data.get("environments")),
         "status": EXPECT,
     }
     return kinds.get(kind, ())

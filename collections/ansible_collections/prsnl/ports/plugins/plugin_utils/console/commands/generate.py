@@ -9,6 +9,7 @@ import argparse
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.console import output, reading
 from ansible_collections.prsnl.ports.plugins.plugin_utils.outputs import steps
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import shown
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,5 +24,7 @@ def run(args: argparse.Namespace) -> int:
         output.findings(output.findings_in(map(str, behind)), args.format)
         return 1 if behind else 0
     steps.write(behind)
-    output.answer("\n".join(file.path for file in behind), [f.path for f in behind], args.format)
+    if behind or args.format == "json":
+        rows = [shown(file.path) for file in behind]
+        output.answer("\n".join(rows), [file.path for file in behind], args.format)
     return 0

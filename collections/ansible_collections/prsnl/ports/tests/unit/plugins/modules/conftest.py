@@ -14,7 +14,8 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 # What is made up for the rooms serves here, too.
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "module_utils"))
+PLUGINS = pathlib.Path(__file__).parents[1]
+sys.path[:0] = [str(PLUGINS / "module_utils"), str(PLUGINS / "plugin_utils" / "handoff")]
 
 
 @pytest.fixture

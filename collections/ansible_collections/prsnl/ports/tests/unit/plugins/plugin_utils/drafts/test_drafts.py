@@ -103,6 +103,13 @@ def test_a_guide_of_people() -> None:
         ("# Where", "nothing says on which hosts the services are"),
         ("# Where", "nothing says who may reach gateway.http, keyhole.main"),
         ("Web Dev", "nothing says whether web.dev is an origin for CORS too"),
+        (
+            "Web Dev",
+            "nothing says whether production has gateway.http, postgresql.sql, web.dev too",
+        ),
+        ("Legacy page", "nothing says which environment has web.legacy, web.nobody; drafted: all"),
+        ("| Keyhole |", "nothing says which range keyhole belongs to; drafted: none"),
+        ("Keyhole on port", "nothing says when keyhole took the place of memcached on 11211"),
     ],
 )
 def test_what_a_guide_leaves_open(words: str, message: str) -> None:
