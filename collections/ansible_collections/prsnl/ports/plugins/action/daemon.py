@@ -6,11 +6,17 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import Missing, Parts
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import (
+    Installer,
+    Missing,
+    Parts,
+    StockStep,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.homebrew import Homebrew
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.installers import (
     Apt,
     read_parts,
@@ -158,10 +164,10 @@ class Installation:
         names = [*([unit] if unit else []), *(missing.packages or arguments.get("packages") or ())]
         what = listed([*names, *missing.downloads] or ["what is missing"], "and")
         display.display(f"{self._host}: installing {what}")
-        installer = Apt(_no_program)
+        installer = installer_of(found)
         modules = StockModules(self._action, self._variables, installer.environment)
         for step in stock_steps(parts, missing, found["staged"], installer):
-            done = modules.execute(step.module, step.arguments, step.preferences, step.retry)
+            done = execute(modules, step)
             if done.get("failed"):
                 self._module.execute(MODULE, {**arguments, "step": "abandon"})
                 purpose = f"what {unit} needs" if unit else what
@@ -200,6 +206,23 @@ def read_missing(parts: Parts, found: dict[str, t.Any]) -> Missing:
         user=bool(parts.user and found["user"]),
         tools=("python3-debian",) if parts.source and found["tools"] else (),
     )
+
+
+def installer_of(found: dict[str, t.Any]) -> Installer:
+    """What installs packages on the host, by what it tells."""
+    facts = found.get("installer") or {}
+    return Homebrew(user=str(facts["homebrew"])) if "homebrew" in facts else Apt(_no_program)
+
+
+def execute(modules: StockModules, step: StockStep) -> dict[str, t.Any]:
+    """The result of a step; a failed one if it can't be executed at all."""
+    try:
+        return modules.execute(step.module, step.arguments, step.preferences, step.retry, step.user)
+    except AnsibleConnectionFailure:
+        raise
+    except AnsibleError as error:
+        # The controller lacks its collection, for example.
+        return {"failed": True, "msg": str(error)}
 
 
 def _no_program(command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:

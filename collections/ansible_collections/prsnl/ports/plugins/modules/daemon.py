@@ -32,6 +32,13 @@ description:
     restarts when its endpoints move, when it still runs a program that was replaced on disk, and
     when a unit file was changed without C(systemctl daemon-reload), be it that of a timer or socket
     beside it. M(prsnl.ports.port_verify) finds files that were edited by hand.
+  - On a Mac, packages are formulae of Homebrew. M(community.general.homebrew) installs them as the
+    owner of the prefix C(/opt/homebrew), never as root, and nothing below the prefix changes its
+    owner. A daemon is a job of launchd in the domain C(system), defined by a property list in
+    C(/Library/LaunchDaemons) with O(service_options) as its keys. They are checked against
+    launchd.plist(5). A job that doesn't listen shows the ends of the files of its output instead of
+    a journal. This was written against the manuals and tried on a simulated launchd only - not
+    tried on a Mac.
   - Root follows no symbolic link in a folder that others may change. What an archive says about
     owners is ignored, what others may write and rights to be somebody else are taken away, and what
     was unpacked is compared with a listing of its hashes each time.
@@ -41,7 +48,8 @@ extends_documentation_fragment:
 options:
   unit:
     description:
-      - The name of the systemd unit, such as V(nginx.service).
+      - The name of the systemd unit, such as V(nginx.service). On a Mac, the label of the job of
+        launchd, such as V(prsnl.nginx).
       - Leave it out for programs that aren't a daemon. Then O(packages) are all that is looked
         after, with their O(source).
     type: str
@@ -134,6 +142,8 @@ options:
         (O(confinement)). They are written to C(hardening.conf) in the unit's drop-in directory.
       - A list is written with blanks between its elements. An option of the same name replaces the
         one that is there by default.
+      - On a Mac they are the keys of the job's property list, as launchd.plist(5) has them, in
+        their own types. C(Label) is O(unit), and C(RunAtLoad) is true by default.
     type: dict
     default: {}
     aliases: [options]
@@ -346,14 +356,15 @@ attributes:
     details:
       - The content of secret files isn't shown.
   platform:
-    platforms: linux
+    platforms: linux, macos
     support: partial
     details:
-      - Systems with systemd and APT.
+      - Systems with systemd and APT, and Macs with Apple Silicon and Homebrew.
 requirements:
   - systemd
   - python3-apt on the host, to install packages
   - python3-debian on the host, to add a source of packages; it is installed where it is missing
+  - the collection community.general on the controller, to install packages on a Mac
 author:
   - PRSNL Ports contributors (@prsnl)
 seealso:
@@ -441,12 +452,15 @@ daemons:
 
 import functools
 import os
+import sys
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import DaemonError
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import Setting, undo_name
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.homebrew import Homebrew
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.installers import Apt
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.launchd import Launchd
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.systemd import Systemd
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.work import Tools, perform
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
@@ -640,6 +654,8 @@ def main() -> None:
     def tools(token: str) -> Tools:
         label = functools.partial(selinux_label, module)
         setting = Setting(changer=changer, token=token, label=label)
+        if sys.platform == "darwin":
+            return Tools(run, Launchd(run), Homebrew(), setting)
         return Tools(run, Systemd(run), Apt(run), setting)
 
     def result() -> dict[str, t.Any]:

@@ -14,6 +14,8 @@ description:
   - Compares architecture, system, service manager, memory and free disk space of a host with what
     is needed, and fails once, with everything that is wrong.
   - It reads a few files and starts no process, so it is cheaper than gathering the hardware facts.
+  - Of a Mac it reads C(SystemVersion.plist) and asks the kernel; that was not tried on a Mac. Intel
+    Macs, and a Python that Rosetta translates, are C(x86_64).
 extends_documentation_fragment:
   - prsnl.ports.attributes
   - prsnl.ports.attributes.info
@@ -38,12 +40,12 @@ options:
     suboptions:
       name:
         description:
-          - The C(ID) of C(/etc/os-release).
+          - The C(ID) of C(/etc/os-release), or V(macos).
         type: str
         required: true
       min_version:
         description:
-          - The oldest C(VERSION_ID) that is allowed.
+          - The oldest C(VERSION_ID), or version of macOS, that is allowed.
         type: str
         required: true
       lts:
@@ -53,7 +55,7 @@ options:
         default: false
   service_manager:
     description:
-      - The service manager that has to run, such as V(systemd). Any, if it is empty.
+      - The service manager that has to run, such as V(systemd) or V(launchd). Any, if it is empty.
     type: str
     default: ''
   memory_mb:
@@ -129,6 +131,7 @@ found:
     memory_mb: 3906
     service_manager: systemd
     system: debian
+    translated: false
     version: '12'
 """
 

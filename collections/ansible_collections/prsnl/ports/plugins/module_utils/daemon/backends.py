@@ -54,13 +54,10 @@ class ServiceState:
 
 
 class ServiceManager(t.Protocol):
-    """Runs services. `systemd.Systemd` is one.
+    """Runs services: `systemd.Systemd` units, `launchd.Launchd` jobs by their labels."""
 
-    With launchd, a service is a label, its definition a property list below
-    ``/Library/LaunchDaemons``: `read_definitions` is ``bootout`` and ``bootstrap`` of what changed,
-    `bring` is ``kickstart`` (``-k`` to restart; there is no reload but a signal), `enable` is
-    ``launchctl enable``, `log` the end of the file of ``StandardErrorPath``.
-    """
+    # Whether a service that isn't enabled can't be started either.
+    enables_first: bool
 
     def look(self, unit: str, files: t.Iterable[str]) -> ServiceState:
         """Return what there is now.
@@ -74,7 +71,10 @@ class ServiceManager(t.Protocol):
     def options_file(
         self, unit: str, options: t.Mapping[str, t.Any], header: str
     ) -> t.Optional[DaemonFile]:
-        """Return the file that gives a service these options; one that goes if there are none."""
+        """Return the file that gives a service these options; one that goes if there are none.
+
+        Raises DaemonError.
+        """
 
     def read_definitions(self) -> None:
         """Let the manager read what changed. Raises DaemonError."""
@@ -92,7 +92,7 @@ class ServiceManager(t.Protocol):
         """
 
     def log(self, unit: str) -> str:
-        """Return the last lines that the service wrote."""
+        """Return the last lines that the service wrote, after where they are."""
 
 
 @dataclass(frozen=True)
@@ -159,24 +159,31 @@ class StockStep:
     """One module that the action executes on the host.
 
     ``preferences`` give way to the user's ``module_defaults``, ``arguments`` don't. If it fails and
-    there is a ``retry``, it is executed once more with these arguments as well.
+    there is a ``retry``, it is executed once more with these arguments as well. ``user`` is whom it
+    is executed as, if not as whom the task is.
     """
 
     module: str
     arguments: t.Mapping[str, t.Any]
     preferences: t.Mapping[str, t.Any] = field(default_factory=dict)
     retry: t.Mapping[str, t.Any] = field(default_factory=dict)
+    user: str = ""
 
 
 class Installer(t.Protocol):
-    """Installs packages. `installers.Apt` is one.
+    """Installs packages: `installers.Apt` and `homebrew.Homebrew`.
 
-    It decides, and Ansible's own modules write. With Homebrew, a package is a formula, a source a
-    tap, the module that of community.general, which the owner of the prefix has to run.
+    It decides, and Ansible's own modules write.
     """
 
     # Of the environment in which the modules are executed.
     environment: t.Mapping[str, str]
+    # What ansible.builtin.user is told of users that nobody logs in as.
+    nobody: t.Mapping[str, t.Any]
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the controller has to know to install something. Raises DaemonError."""
 
     def installed(self, names: t.Sequence[str]) -> dict[str, Installed]:
         """Return what is installed of these packages. Raises DaemonError."""
@@ -199,3 +206,6 @@ class Installer(t.Protocol):
 
         :param packages: paths of downloaded packages that are installed instead of those by name.
         """
+
+    def unpack(self, path: str, folder: str) -> StockStep:
+        """Return what unpacks an archive of the host; runs on the controller."""

@@ -120,7 +120,9 @@ def find_ids(owner: str, group: str) -> tuple[int, int]:
     :raises DaemonError: there is no such user or group.
     """
     try:
-        return pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid
+        # macOS calls root's group wheel.
+        gid = 0 if group == "root" else grp.getgrnam(group).gr_gid
+        return pwd.getpwnam(owner).pw_uid, gid
     except KeyError as error:
         raise DaemonError(f"no such user or group: {error.args[0]}") from None
 
@@ -310,11 +312,10 @@ class Daemon:
             verb = "restart"
         else:
             verb = "reload" if pending else ""
-        return [
-            *(["daemon-reload"] if state.unread or is_defined else []),
-            *([verb] if verb else []),
-            *(["enable"] if state.can_enable else []),
-        ]
+        steps = [verb] if verb else []
+        if state.can_enable:
+            steps.insert(0 if self._manager.enables_first else len(steps), "enable")
+        return ["daemon-reload", *steps] if state.unread or is_defined else steps
 
     def _manifest(self) -> Manifest:
         return Manifest(
@@ -498,7 +499,7 @@ class Daemon:
 
     def _with_log(self, told: str) -> str:
         unit = self.request.unit
-        return f"{unit} {told}\nThe last lines of its journal:\n{self._manager.log(unit)}"
+        return f"{unit} {told}\n{self._manager.log(unit)}"
 
 
 def _sockets(endpoints: t.Iterable[t.Mapping[str, t.Any]]) -> set[tuple[str, str, int]]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""APT as the installer of packages, and what is installed without one: downloads and users."""
+"""APT as the installer of packages, and what is installed on any system: downloads and users."""
 
 from __future__ import annotations
 
@@ -86,12 +86,18 @@ class Apt:
     """
 
     environment: t.Mapping[str, str] = {INSTALLS: "1"}
+    nobody: t.Mapping[str, t.Any] = {"home": "/nonexistent", "shell": "/usr/sbin/nologin"}
 
     def __init__(self, run: Runner, root: str = "") -> None:
         self._run = run
         self._root = root
 
     # --- on the host ---------------------------------------------------------------------------
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Nothing."""
+        return {}
 
     def installed(self, names: t.Sequence[str]) -> dict[str, Installed]:
         """By dpkg, with architectures (``name:arch``) and what packages provide."""
@@ -229,6 +235,11 @@ class Apt:
             retry = {} if update else again
             steps.append(StockStep("ansible.builtin.apt", options, prefer, retry))
         return steps
+
+    def unpack(self, path: str, folder: str) -> StockStep:
+        """By ansible.builtin.unarchive."""
+        unpacked = {"src": path, "dest": folder, "remote_src": True}
+        return StockStep("ansible.builtin.unarchive", unpacked)
 
 
 def _slug(name: str) -> str:
@@ -383,7 +394,7 @@ def begin_downloads(parts: Parts, missing: Missing, undo: Undo) -> dict[str, str
 
 
 def download_steps(
-    parts: Parts, missing: Missing, staged: t.Mapping[str, str]
+    parts: Parts, missing: Missing, staged: t.Mapping[str, str], installer: Installer
 ) -> tuple[list[StockStep], list[str]]:
     """Return what downloads, and the paths of packages; runs on the controller."""
     steps = []
@@ -397,24 +408,17 @@ def download_steps(
         fetched["mode"] = "0755" if is_file else "0644"
         steps.append(StockStep("ansible.builtin.get_url", fetched))
         if download.kind == "archive":
-            unpacked = {"src": path, "dest": staged[download.url], "remote_src": True}
-            steps.append(StockStep("ansible.builtin.unarchive", unpacked))
+            steps.append(installer.unpack(path, staged[download.url]))
         elif download.kind == "deb":
             packages.append(path)
     return steps, packages
 
 
-def user_steps(parts: Parts, missing: Missing) -> list[StockStep]:
+def user_steps(parts: Parts, missing: Missing, installer: Installer) -> list[StockStep]:
     """Return what adds the user; runs on the controller."""
     if not missing.user:
         return []
-    user = {
-        "name": parts.user,
-        "system": True,
-        "create_home": False,
-        "home": "/nonexistent",
-        "shell": "/usr/sbin/nologin",
-    }
+    user = {"name": parts.user, "system": True, "create_home": False, **installer.nobody}
     return [StockStep("ansible.builtin.user", user)]
 
 
@@ -422,9 +426,9 @@ def stock_steps(
     parts: Parts, missing: Missing, staged: t.Mapping[str, str], installer: Installer
 ) -> list[StockStep]:
     """Return all that installs what is missing, in order; runs on the controller."""
-    steps, packages = download_steps(parts, missing, staged)
+    steps, packages = download_steps(parts, missing, staged, installer)
     by_name = installer.steps(parts, missing, packages)
-    return [*user_steps(parts, missing), *steps, *by_name]
+    return [*user_steps(parts, missing, installer), *steps, *by_name]
 
 
 def accept_download(download: Download, staged: str) -> Listing:

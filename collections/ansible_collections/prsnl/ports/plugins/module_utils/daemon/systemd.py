@@ -55,6 +55,8 @@ class Systemd:
     :param root: the folder that all files are below; the tests' own instead of ``/``.
     """
 
+    enables_first = False
+
     def __init__(self, run: Runner, root: str = "") -> None:
         self._run = run
         self._root = root
@@ -121,7 +123,8 @@ class Systemd:
     def log(self, unit: str) -> str:
         """The end of the journal."""
         command = ["journalctl", f"--unit={unit}", f"--lines={JOURNAL_LINES}"]
-        return self._run([*command, "--no-pager", "--output=cat"])[1].strip()
+        lines = self._run([*command, "--no-pager", "--output=cat"])[1].strip()
+        return f"The last lines of its journal:\n{lines}"
 
     def _unit_of(self, path: str) -> t.Optional[str]:
         return unit_of(path[len(self._root) :]) if path.startswith(self._root) else None

@@ -162,6 +162,8 @@ def perform(
     if missing:
         result["missing"] = asdict(missing)
         result["staged"] = _begin(params, parts, missing, tools)
+        if tools.installer.facts:
+            result["installer"] = tools.installer.facts
     elif params["unit"]:
         request = read_request(params, tools, versions, is_fresh=False, is_check=False)
         result = _apply(Daemon(request, tools.run, tools.manager, tools.setting))

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 import typing as t
 from dataclasses import dataclass
+
+from ansible_collections.prsnl.ports.plugins.module_utils.host import macos
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
 
 MEBIBYTE = 1 << 20
 # Of the cgroup that a container sees as its root: v2, v1.
@@ -28,9 +32,17 @@ class Disk:
     read_only: bool
 
 
+# As messages call systems; others are called by the ID of os-release(5).
+MACOS = "macos"
+NAMES = {MACOS: "macOS"}
+
+
 @dataclass(frozen=True)
 class Fitness:
-    """What a host has. Sizes are in MiB; ``memory_mb`` is 0 where unknown."""
+    """What a host has. Sizes are in MiB; ``memory_mb`` is 0 where unknown.
+
+    ``translated`` says that Rosetta runs this process: ``architecture`` isn't the machine's then.
+    """
 
     architecture: str
     system: str
@@ -39,6 +51,7 @@ class Fitness:
     service_manager: str
     memory_mb: int
     disks: tuple[Disk, ...]
+    translated: bool = False
 
 
 def read_fitness(paths: t.Iterable[str]) -> Fitness:
@@ -47,6 +60,24 @@ def read_fitness(paths: t.Iterable[str]) -> Fitness:
     :param paths: absolute; the file system that a missing one would be created on counts.
     :raises OSError: a path can't be examined.
     """
+    return (_read_macos if sys.platform == "darwin" else _read_linux)(paths)
+
+
+def _read_macos(paths: t.Iterable[str]) -> Fitness:
+    # Every process descends from launchd there.
+    return Fitness(
+        architecture=os.uname().machine,
+        system=MACOS,
+        version=macos.product_version(),
+        lts=False,
+        service_manager="launchd",
+        memory_mb=macos.sysctl_number("hw.memsize") // MEBIBYTE,
+        disks=tuple(_read_disk(path) for path in paths),
+        translated=macos.sysctl_number("sysctl.proc_translated") == 1,
+    )
+
+
+def _read_linux(paths: t.Iterable[str]) -> Fitness:
     uname = os.uname()
     release = parse_os_release(_read("/etc/os-release"))
     return Fitness(
@@ -115,7 +146,8 @@ class AllowedSystem:
     lts: bool
 
     def __str__(self) -> str:
-        return f"{self.name}{' LTS' if self.lts else ''} {self.min_version} or newer"
+        name = NAMES.get(self.name, self.name)
+        return f"{name}{' LTS' if self.lts else ''} {self.min_version} or newer"
 
 
 @dataclass(frozen=True)
@@ -131,38 +163,68 @@ class Requirements:
 
 def judge_fitness(found: Fitness, required: Requirements) -> list[str]:
     """Return everything that makes a host unfit: what was found, what is allowed, what to do."""
+    is_mac = found.system == MACOS
     faults = []
     if required.architectures and found.architecture not in required.architectures:
-        faults.append(
-            f"the architecture is {found.architecture}, allowed is"
-            f" {' or '.join(required.architectures)}. Use a machine of that kind."
-        )
+        faults.append(_other_architecture(found, required))
     if required.systems and not any(_matches(found, system) for system in required.systems):
-        allowed = ", ".join(map(str, required.systems))
+        # A Mac can't become another system, and nothing else a Mac.
+        same = [system for system in required.systems if (system.name == MACOS) == is_mac]
         faults.append(
-            f"the system is {found.system} {found.version or 'without a version'}, allowed is"
-            f" {allowed}. Upgrade or reinstall it."
+            f"the system is {NAMES.get(found.system, found.system)}"
+            f" {found.version or 'without a version'}, allowed is"
+            f" {', '.join(map(str, same or required.systems))}."
+            f" {'Upgrade it.' if is_mac and same else 'Upgrade or reinstall it.'}"
         )
     if required.service_manager and found.service_manager != required.service_manager:
+        told = (
+            "A Mac has no other: require launchd of it." if is_mac else "Boot the system with it."
+        )
         faults.append(
             f"the service manager is {found.service_manager}, needed is"
-            f" {required.service_manager}. Boot the system with it."
+            f" {required.service_manager}. {told}"
         )
     if found.memory_mb < required.memory_mb:
+        told = (
+            "Take a Mac with more."
+            if is_mac
+            else ("Add memory, or raise the limit of its container.")
+        )
         faults.append(
-            f"the memory is {found.memory_mb} MiB, needed are {required.memory_mb} MiB. Add"
-            " memory, or raise the limit of its container."
+            f"the memory is {found.memory_mb} MiB, needed are {required.memory_mb} MiB. {told}"
         )
     needed = dict(required.disks)
     for disk in found.disks:
         if disk.read_only:
-            faults.append(f"{disk.path} is on a read-only file system. Mount it writable.")
+            told = (
+                f"Name a path of the data volume instead, such as {macos.DATA_VOLUME}."
+                if is_mac
+                else "Mount it writable."
+            )
+            faults.append(f"{disk.path} is on a read-only file system. {told}")
         elif disk.free_mb < needed[disk.path]:
             faults.append(
                 f"{disk.path} has {disk.free_mb} MiB free, needed are {needed[disk.path]} MiB."
-                " Free some, or enlarge its file system."
+                f" {'Free some.' if is_mac else 'Free some, or enlarge its file system.'}"
             )
     return faults
+
+
+def _other_architecture(found: Fitness, required: Requirements) -> str:
+    if found.translated:
+        return (
+            f"Ansible's Python runs as {found.architecture}, translated by Rosetta, and so would"
+            " what it starts. Let ansible_python_interpreter name one for arm64, such as"
+            " /usr/bin/python3 or /opt/homebrew/bin/python3."
+        )
+    told = f"the architecture is {found.architecture}"
+    allowed = listed(required.architectures, "or")
+    if found.system == MACOS:
+        return (
+            f"{told}, that of an Intel Mac, allowed is {allowed}. Use a Mac with Apple Silicon (M1"
+            " or newer)."
+        )
+    return f"{told}, allowed is {allowed}. Use a machine of that kind."
 
 
 def _matches(found: Fitness, system: AllowedSystem) -> bool:

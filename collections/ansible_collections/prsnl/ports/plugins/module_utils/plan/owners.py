@@ -15,6 +15,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.text import (
     printable,
     unique,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.macs import how_to_stop
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.names import (
     is_named,
     program_of,
@@ -355,9 +356,17 @@ def _tells_program(holder: Holder) -> bool:
 
 
 def what_to_stop(sockets: t.Iterable[Socket], snapshot: Snapshot) -> str:
-    """Return what has to be stopped to free sockets: socket units by name, else V(it)."""
+    """Return what has to be stopped to free sockets: socket units by name, else V(it).
+
+    Of a Mac, also what comes with the system or with Homebrew, and how.
+    """
     units = []
     for sock in sockets:
+        holders = snapshot.holders.get(sock.inode, ())
+        known = [told for holder in holders if (told := how_to_stop(holder, sock.port))]
+        if known:
+            units += known
+            continue
         managers = [h for h in snapshot.holders.get(sock.inode, ()) if is_manager(h)]
         names = [h.unit for h in managers if h.unit and h.unit.endswith(SOCKET)]
         if not names:

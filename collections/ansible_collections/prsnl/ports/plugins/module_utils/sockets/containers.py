@@ -48,8 +48,10 @@ ENGINES = {
     "limactl": "docker",
     "podman": "podman",
 }
-# What lima and colima forward ports with.
+# What lima and colima forward ports with, where limactl doesn't itself.
 ENGINES_MACOS = {"ssh": "docker"}
+# Where their command-line programs are; SSH gives a Mac's login another PATH.
+PATHS_MACOS = ("{home}/.orbstack/bin", "{home}/.docker/bin", "/opt/homebrew/bin", "/usr/local/bin")
 DOCKER_SOCKET = "/var/run/docker.sock"
 COMMANDS = {
     "docker": ("docker", "ps", "--no-trunc", "--format", "{{json .}}"),
@@ -146,7 +148,9 @@ def _engines(snapshot: Snapshot) -> set[tuple[str, int]]:
             elif match:
                 found.add((ENGINE_OF_CGROUP[match[1]], 0))
     if os.path.exists(DOCKER_SOCKET):
-        found.add(("docker", 0))
+        # On a Mac it leads to a user's own engine, and root runs nothing that users can change.
+        is_users = sys.platform == "darwin"
+        found.add(("docker", os.stat(DOCKER_SOCKET).st_uid if is_users else 0))
     return found
 
 
@@ -178,12 +182,8 @@ def _ids(holders: t.Iterable[Holder]) -> list[str]:
 
 def _ask(engine: str, uid: int) -> Listing:
     """Return what an engine says of its containers; nothing where it can't be asked."""
-    options: dict[str, t.Any] = {}
-    if uid != os.geteuid():
-        if os.geteuid() != 0:
-            return Listing((), {})
-        options = _as_user(uid)
     try:
+        options = _options(uid)
         done = subprocess.run(
             COMMANDS[engine],
             stdin=subprocess.DEVNULL,
@@ -199,6 +199,21 @@ def _ask(engine: str, uid: int) -> Listing:
         return Listing((), {})
 
 
+def _options(uid: int) -> dict[str, t.Any]:
+    """Return the options with which an engine's program is started as a user.
+
+    :raises OSError: that isn't possible.
+    """
+    if uid == os.geteuid() == 0:
+        return {}
+    if uid == os.geteuid():
+        # A user's own; what there is to choose is in his environment, but for the programs' place.
+        return {"env": {**os.environ, **_as_user(uid)["env"]}} if sys.platform == "darwin" else {}
+    if os.geteuid() != 0:
+        raise PermissionError("only root can ask the engine of another user")
+    return _as_user(uid)
+
+
 def _as_user(uid: int) -> dict[str, t.Any]:
     """Return the options with which a program of a user's own engine finds it."""
     try:
@@ -206,6 +221,9 @@ def _as_user(uid: int) -> dict[str, t.Any]:
     except KeyError as error:
         raise OSError(f"no user has the uid {uid}") from error
     env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": entry.pw_dir}
+    if sys.platform == "darwin":
+        paths = [path.format(home=entry.pw_dir) for path in PATHS_MACOS]
+        env["PATH"] = os.pathsep.join([*paths, env["PATH"]])
     runtime = f"/run/user/{uid}"
     if os.path.isdir(runtime):
         env["XDG_RUNTIME_DIR"] = runtime

@@ -5,20 +5,23 @@
 """Listening TCP and bound UDP sockets of a Mac, and the processes that hold them.
 
 From libproc, whose structures are those of Apple's public header ``bsd/sys/proc_info.h`` (xnu), or,
-where that can't be loaded or asked, from ``lsof -F`` (lsof(8), OUTPUT FOR OTHER PROGRAMS). Written
-against the header and recorded output: it has not run on a Mac yet.
+where that can't be loaded or asked, from ``lsof -F`` (lsof(8), OUTPUT FOR OTHER PROGRAMS). What
+neither shows, because it is somebody else's, the kernel lists without its process (`pcblist`).
+Written against headers and recorded output: it has not run on a Mac yet.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import socket
 import subprocess
 import sys
 import typing as t
 from dataclasses import replace
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host import macos
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     BECOME,
@@ -29,8 +32,14 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     settle_dual_stack,
     user_name,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.pcblist import (
+    NAMES,
+    Entry,
+    parse_pcblist,
+)
 
 PROC_PIDLISTFDS = 1
+PROC_PIDLISTFILEPORTS = 14
 PROC_PIDTBSDINFO = 3
 PROC_PIDFDSOCKETINFO = 3
 PROX_FDTYPE_SOCKET = 2
@@ -42,18 +51,25 @@ INI_IPV4 = 0x1
 INI_IPV6 = 0x2
 AF_INET = 2
 AF_INET6 = 30
+# fe80::/10
+LINK_LOCAL = (0xFE, 0x80)
+LINK_LOCAL_MASK = 0xC0
 # sysctl(3): the arguments and the environment of a process, at most KERN_ARGMAX bytes.
 KERN_PROCARGS2 = (1, 49)
 ARGUMENTS_SIZE = 1 << 20
 LABEL = b"XPC_SERVICE_NAME="
 
+SERVICES = ("/bin/launchctl", "print", "system")
+# Of ``launchctl print system``: pid, status and label of each job.
+SERVICE = re.compile(r"^\s+(\d+)\s+\S+\s+(\S+)$", re.MULTILINE)
+TIMEOUT = 20
 LSOF = ("/usr/sbin/lsof", "-nP", "+c", "0", "-i", "-F", "pcuftdPTn")
 
 Reading = tuple[list[Socket], dict[int, tuple[Holder, ...]]]
 
 
 class FdInfo(ctypes.Structure):
-    """``struct proc_fdinfo``."""
+    """``struct proc_fdinfo``, and ``struct proc_fileportinfo`` alike."""
 
     _fields_: t.ClassVar = [("fd", ctypes.c_int32), ("type", ctypes.c_uint32)]
 
@@ -144,20 +160,105 @@ class BsdInfo(ctypes.Structure):
 def take_snapshot() -> Snapshot:
     """Read the sockets of this Mac, and who holds them.
 
-    Sockets are found through their processes, so an unprivileged user sees his own ones only.
+    Processes show their sockets to their own user only. Those of others have no holders.
 
-    :raises OSError: neither libproc nor lsof answers.
+    :raises OSError: neither libproc nor lsof answers, or sockets of others would be missing.
     """
     try:
         sockets, holders = _read_libproc()
     except (OSError, AttributeError):
         sockets, holders = parse_lsof(_run_lsof())
+    is_root = os.geteuid() == 0
+    listed = _read_pcblists()
+    if listed is None and not is_root:
+        raise OSError(f"the kernel doesn't list the sockets of others. {BECOME}")
+    seen = {sock.inode for sock in sockets}
+    sockets += [sock for sock in listed or () if sock.inode not in seen]
+    if is_root:
+        holders = _with_labels(holders)
     return Snapshot(
+        # It lets both wildcard addresses have the same port, one of each family.
         sockets=tuple(settle_dual_stack(sockets, bindv6only=False)),
         holders=holders,
-        obstacle=BECOME if os.geteuid() else None,
+        obstacle=None if is_root else BECOME,
         has_ipv6=socket.has_ipv6,
     )
+
+
+# --- what the kernel lists -----------------------------------------------------------------------
+
+
+def _read_pcblists() -> t.Optional[list[Socket]]:
+    """Return the sockets of all users; None where the kernel doesn't list them."""
+    found = []
+    for protocol, name in NAMES.items():
+        data = macos.read_sysctl(name)
+        if not data:
+            return None
+        try:
+            entries = parse_pcblist(protocol, data)
+        except ValueError:
+            # Of a kernel with other structures.
+            return None
+        found += [sock for sock in map(listed_socket, entries) if sock]
+    return found
+
+
+def listed_socket(entry: Entry) -> t.Optional[Socket]:
+    """Return the socket that the kernel lists."""
+    if entry.family not in (AF_INET, AF_INET6):
+        return None
+    address, v6only = bound_address(entry.laddr, entry.vflag, entry.family)
+    port = socket.ntohs(entry.lport)
+    return Socket(entry.protocol, address, port, v6only, entry.uid, entry.so)
+
+
+def bound_address(raw: bytes, vflag: int, family: int) -> tuple[str, bool]:
+    """Return the address that a socket is bound to, and whether it is for IPv6 only.
+
+    :param raw: 16 bytes, of which the last four are the IPv4 address.
+    :param vflag: ``INI_IPV4``, ``INI_IPV6`` or both.
+    """
+    is_ipv4 = not vflag & INI_IPV6
+    if is_ipv4:
+        address = address_text(raw[12:])
+        return (f"::ffff:{address}" if family == AF_INET6 else address), False
+    if raw[0] == LINK_LOCAL[0] and raw[1] & LINK_LOCAL_MASK == LINK_LOCAL[1]:
+        # The kernel keeps the number of the interface in it (``in6_embedscope``).
+        raw = raw[:2] + b"\0\0" + raw[4:]
+    return address_text(raw), not vflag & INI_IPV4
+
+
+# --- labels --------------------------------------------------------------------------------------
+
+
+def _with_labels(holders: dict[int, tuple[Holder, ...]]) -> dict[int, tuple[Holder, ...]]:
+    """Add the labels that launchd tells of the processes whose environment nobody may read."""
+    if all(holder.label is not None for found in holders.values() for holder in found):
+        return holders
+    labels = parse_services(_run_services())
+    return {
+        inode: tuple(
+            replace(holder, label=labels.get(holder.pid)) if holder.label is None else holder
+            for holder in found
+        )
+        for inode, found in holders.items()
+    }
+
+
+def _run_services() -> str:
+    try:
+        done = subprocess.run(
+            SERVICES, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout
+
+
+def parse_services(text: str) -> dict[int, str]:
+    """Return the labels of the running jobs in what ``launchctl print system`` prints, by pid."""
+    return {int(pid): printable(label) for pid, label in SERVICE.findall(text) if int(pid)}
 
 
 # --- libproc -----------------------------------------------------------------------------------
@@ -200,20 +301,25 @@ def _all_pids(library: ctypes.CDLL) -> list[int]:
 
 
 def _open_sockets(library: ctypes.CDLL, pid: int) -> t.Iterator[Socket]:
-    size = library.proc_pidinfo(pid, PROC_PIDLISTFDS, 0, None, 0)
+    """Yield the sockets of a process: its descriptors, and those that it has as Mach ports only."""
+    yield from _sockets_of(library, pid, PROC_PIDLISTFDS, library.proc_pidfdinfo)
+    yield from _sockets_of(library, pid, PROC_PIDLISTFILEPORTS, library.proc_pidfileportinfo)
+
+
+def _sockets_of(
+    library: ctypes.CDLL, pid: int, flavor: int, ask: t.Callable[..., int]
+) -> t.Iterator[Socket]:
+    size = library.proc_pidinfo(pid, flavor, 0, None, 0)
     if size <= 0:
         return
     descriptors = (FdInfo * (size // ctypes.sizeof(FdInfo)))()
-    size = library.proc_pidinfo(pid, PROC_PIDLISTFDS, 0, descriptors, ctypes.sizeof(descriptors))
+    size = library.proc_pidinfo(pid, flavor, 0, descriptors, ctypes.sizeof(descriptors))
     for entry in descriptors[: max(size, 0) // ctypes.sizeof(FdInfo)]:
         if entry.type != PROX_FDTYPE_SOCKET:
             continue
         info = SocketFdInfo()
         wanted = ctypes.sizeof(info)
-        if (
-            library.proc_pidfdinfo(pid, entry.fd, PROC_PIDFDSOCKETINFO, ctypes.byref(info), wanted)
-            == wanted
-        ):
+        if ask(pid, entry.fd, PROC_PIDFDSOCKETINFO, ctypes.byref(info), wanted) == wanted:
             sock = parse_socket(info)
             if sock:
                 yield sock
@@ -278,12 +384,7 @@ def parse_socket(info: SocketFdInfo) -> t.Optional[Socket]:
     port = socket.ntohs(inet.lport & 0xFFFF)
     if not is_bound or not port or info.family not in (AF_INET, AF_INET6):
         return None
-    raw = bytes(inet.laddr)
-    is_ipv4 = not inet.vflag & INI_IPV6
-    address = address_text(raw[12:] if is_ipv4 else raw)
-    if is_ipv4 and info.family == AF_INET6:
-        address = f"::ffff:{address}"
-    v6only = not is_ipv4 and not inet.vflag & INI_IPV4
+    address, v6only = bound_address(bytes(inet.laddr), inet.vflag, info.family)
     return Socket(protocol, address, port, v6only, 0, info.so)
 
 
@@ -346,7 +447,8 @@ def _lsof_socket(block: t.Mapping[str, str], uid: int) -> t.Optional[Socket]:
         address = "0.0.0.0" if is_ipv4 else "::"  # noqa: S104
     return Socket(
         protocol=protocol,
-        address=address.strip("[]"),
+        # A link-local one comes with its interface.
+        address=address.strip("[]").partition("%")[0],
         port=int(port),
         v6only=False if is_ipv4 or address != "::" else None,
         uid=uid,

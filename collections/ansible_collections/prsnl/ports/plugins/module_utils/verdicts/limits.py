@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import subprocess
 import sys
@@ -30,20 +31,21 @@ class PortLimits:
     """Ports from ``ephemeral[0]`` to ``ephemeral[1]`` are given to outgoing connections.
 
     Except those in ``reserved``, pairs of first and last ones. Below ``unprivileged`` a capability
-    is needed. ``taken`` are ports that the system itself uses.
+    is needed. ``taken`` are ports that the system itself uses. ``is_mac`` says that on wildcard
+    addresses nothing is needed, and that nothing can be reserved.
     """
 
     ephemeral: tuple[int, int]
     reserved: tuple[tuple[int, int], ...]
     unprivileged: int
     taken: tuple[int, ...] = ()
+    is_mac: bool = False
 
 
 def read_port_limits(root: str = SYSCTL) -> PortLimits:
     """Return the limits of this host; the system's defaults where they can't be read."""
     if sys.platform == "darwin":
-        # Since macOS 10.14 every user may bind every port on all addresses.
-        return PortLimits(EPHEMERAL_MACOS, (), 0, AIRPLAY)
+        return PortLimits(EPHEMERAL_MACOS, (), UNPRIVILEGED, AIRPLAY, is_mac=True)
     first, last = (_numbers(root, "ip_local_port_range") or EPHEMERAL)[:2]
     start = _numbers(root, "ip_unprivileged_port_start") or [UNPRIVILEGED]
     reserved = [part.partition("-") for part in _words(root, "ip_local_reserved_ports")]
@@ -74,7 +76,11 @@ def is_ephemeral(port: int, limits: PortLimits) -> bool:
 
 
 def privileged(endpoints: t.Iterable[HostEndpoint], limits: PortLimits) -> list[HostEndpoint]:
-    """Return the endpoints that their owner may bind with a capability only."""
+    """Return the endpoints that their owner may bind with a capability only.
+
+    Since macOS 10.14 every user may bind every port of a Mac on all addresses, but not on one
+    (``in_pcbbind`` and ``in6_pcbbind`` in xnu).
+    """
     return [
         endpoint
         for endpoint in endpoints
@@ -82,7 +88,12 @@ def privileged(endpoints: t.Iterable[HostEndpoint], limits: PortLimits) -> list[
         and endpoint.port < limits.unprivileged
         and endpoint.owner.user not in (None, "root", "0")
         and not endpoint.owner.container
+        and not (limits.is_mac and all(map(_is_wildcard, endpoint.listen)))
     ]
+
+
+def _is_wildcard(address: str) -> bool:
+    return ipaddress.ip_address(address).is_unspecified
 
 
 def units_with_capability(units: t.Collection[str]) -> set[str]:
@@ -131,12 +142,23 @@ def port_warnings(
     :param registry: the file that messages send the reader to.
     """
     bound = [endpoint for endpoint in endpoints if endpoint.expect == "bound"]
+    reserve = "Add them to net.ipv4.ip_local_reserved_ports"
+    permit = (
+        f"without CAP_NET_BIND_SERVICE, because of being below {limits.unprivileged}. Give it to"
+        " the unit with AmbientCapabilities="
+    )
+    if limits.is_mac:
+        # Nothing can be reserved there.
+        reserve = "Let launchd start them at boot"
+        permit = (
+            f"on single addresses, because of being below {limits.unprivileged}. Let it listen on"
+            " all addresses, or run it as root"
+        )
     kinds = (
         (
             [endpoint for endpoint in bound if is_ephemeral(endpoint.port, limits)],
             f"may be taken by any outgoing connection, because the kernel gives it the ports from"
-            f" {limits.ephemeral[0]} to {limits.ephemeral[1]}. Add them to"
-            " net.ipv4.ip_local_reserved_ports",
+            f" {limits.ephemeral[0]} to {limits.ephemeral[1]}. {reserve}",
         ),
         (
             [endpoint for endpoint in bound if endpoint.port in limits.taken],
@@ -145,8 +167,7 @@ def port_warnings(
         ),
         (
             [e for e in privileged(bound, limits) if not any(u in capable for u in e.owner.units)],
-            "can't be bound by the owner without CAP_NET_BIND_SERVICE, because of being below"
-            f" {limits.unprivileged}. Give it to the unit with AmbientCapabilities=",
+            f"can't be bound by the owner {permit}",
         ),
     )
     return [

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import typing as t
 
+from ansible.errors import AnsibleActionFail
 from ansible.executor.module_common import _apply_action_arg_defaults
 
 # What a result tells people besides its message.
 TOLD: t.Final = ("warnings", "deprecations")
+USER: t.Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 class StockModules:
@@ -35,15 +38,18 @@ class StockModules:
         arguments: t.Mapping[str, t.Any],
         preferences: t.Mapping[str, t.Any],
         retry: t.Mapping[str, t.Any],
+        user: str = "",
     ) -> dict[str, t.Any]:
         """The result of the module, or of its second try.
 
         `preferences` give way to the user's ``module_defaults``, `arguments` don't. `retry` has
-        arguments of a second try, if there is to be one.
+        arguments of a second try, if there is to be one. `user` is whom it is executed as, if not
+        as the task's ``become_user``.
         """
-        result = self._execute(module, arguments, preferences)
-        if result.get("failed") and retry:
-            result = self._execute(module, {**arguments, **retry}, preferences)
+        with self._as_user(user):
+            result = self._execute(module, arguments, preferences)
+            if result.get("failed") and retry:
+                result = self._execute(module, {**arguments, **retry}, preferences)
         self.changed = self.changed or bool(result.get("changed"))
         for name in TOLD:
             self.told[name] += result.get(name) or []
@@ -61,6 +67,26 @@ class StockModules:
                 task_vars=self._variables,
             )
         return result
+
+    @contextlib.contextmanager
+    def _as_user(self, user: str) -> t.Iterator[None]:
+        if not user:
+            yield
+            return
+        # A host names the user, and the become plugins put the name into a command.
+        if not USER.fullmatch(user):
+            raise AnsibleActionFail(f"the host names a user {user!r}, which can't be one")
+        become = self._action._connection.become
+        if become is None:
+            raise AnsibleActionFail(
+                f"this has to be done as {user}, and the task has no become: set it to true"
+            )
+        former = become.get_option("become_user")
+        become.set_option("become_user", user)
+        try:
+            yield
+        finally:
+            become.set_option("become_user", former)
 
     @contextlib.contextmanager
     def _in_environment(self) -> t.Iterator[None]:

@@ -328,3 +328,80 @@ def test_a_daemon_that_fails_names_those_before_it(rig: Rig) -> None:
 
 def test_the_action_is_where_the_tests_think() -> None:
     assert daemon_action.MODULE == DAEMON
+
+
+BREW = "community.general.homebrew"
+
+
+class Become:
+    """A become plugin, as far as its user goes."""
+
+    def __init__(self) -> None:
+        self.user = "root"
+
+    def get_option(self, name: str) -> str:
+        assert name == "become_user"
+        return self.user
+
+    def set_option(self, name: str, value: str) -> None:
+        assert name == "become_user"
+        self.user = value
+
+
+def on_a_mac(rig: Rig, become: Become | None, owner: str = "ada") -> dict[str, t.Any]:
+    rig.action._connection = mock.Mock(become=become)
+    found = {**MISSING, "source": "", "user": True}
+    first = {"changed": False, "missing": found, "actions": [], "staged": {}, "token": "lease"}
+    rig.answers[DAEMON] = [{**first, "installer": {"homebrew": owner}}]
+    return rig.task(unit="prsnl.shop", packages=["shop"], user="_shop")
+
+
+def test_the_owner_of_the_prefix_installs_on_a_mac(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become = Become()
+    users = []
+    execute = rig.action._execute_module
+
+    def watch(**call: t.Any) -> dict[str, t.Any]:
+        users.append((call["module_name"], become.user))
+        return dict(execute(**call))
+
+    monkeypatch.setattr(rig.action, "_execute_module", watch)
+    assert on_a_mac(rig, become)["changed"]
+    assert users == [
+        (DAEMON, "root"),
+        ("ansible.builtin.user", "root"),
+        (BREW, "ada"),
+        (DAEMON, "root"),
+    ]
+    assert "HOMEBREW_NO_AUTO_UPDATE" in str(rig.environments[2])
+    assert "options" not in rig.events[0][1], "systemd's confinement isn't launchd's"
+
+
+def test_a_failed_installation_leaves_the_user_as_it_was(rig: Rig) -> None:
+    become = Become()
+    rig.answers[BREW] = [{"failed": True, "msg": "no bottle"}] * 2
+    result = on_a_mac(rig, become)
+    assert "community.general.homebrew: no bottle" in result["msg"]
+    assert become.user == "root"
+    tries = [call.get("update_homebrew") for name, call in rig.events if name == BREW]
+    assert tries == [None, True]
+    assert rig.steps[-1] == "abandon"
+
+
+@pytest.mark.parametrize(
+    ("become", "owner", "told"),
+    [
+        (None, "ada", "the task has no become"),
+        (Become(), "a; rm -rf /", "which can't be one"),
+        (Become(), "-c", "which can't be one"),
+    ],
+)
+def test_what_cannot_be_executed_is_taken_back(
+    rig: Rig, become: Become | None, owner: str, told: str
+) -> None:
+    result = on_a_mac(rig, become, owner)
+    assert told in result["msg"]
+    assert rig.steps[-1] == "abandon"
+    assert BREW not in rig.modules

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import plistlib
+import sys
 import typing as t
+from pathlib import Path
 
 import pytest
-from ansible_collections.prsnl.ports.plugins.module_utils.host import fitness
+from ansible_collections.prsnl.ports.plugins.module_utils.host import fitness, macos
 from ansible_collections.prsnl.ports.plugins.module_utils.host.fitness import (
     AllowedSystem,
     Disk,
@@ -129,3 +132,124 @@ def test_this_host_is_read() -> None:
     assert found.architecture == os.uname().machine
     assert found.memory_mb > 0
     assert found.system
+
+
+MAC = Fitness(
+    "arm64", "macos", "26.1", False, "launchd", 16384, (Disk("/System/Volumes/Data", 9000, False),)
+)
+NEEDED_OF_MAC = Requirements(
+    architectures=("aarch64", "arm64"),
+    systems=(*NEEDED.systems, AllowedSystem("macos", "15", False)),
+    service_manager="launchd",
+    memory_mb=512,
+    disks=(("/System/Volumes/Data", 4096),),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"version": "15"}, []),
+        ({"version": "27.0"}, []),
+        (
+            {"version": "14.7.2"},
+            ["the system is macOS 14.7.2, allowed is macOS 15 or newer. Upgrade it."],
+        ),
+        (
+            {"architecture": "x86_64"},
+            [
+                "the architecture is x86_64, that of an Intel Mac, allowed is aarch64 or arm64. Use"
+                " a Mac with Apple Silicon (M1 or newer)."
+            ],
+        ),
+        (
+            {"architecture": "x86_64", "translated": True},
+            [
+                "Ansible's Python runs as x86_64, translated by Rosetta, and so would what it"
+                " starts. Let ansible_python_interpreter name one for arm64, such as"
+                " /usr/bin/python3 or /opt/homebrew/bin/python3."
+            ],
+        ),
+        (
+            {"memory_mb": 256},
+            ["the memory is 256 MiB, needed are 512 MiB. Take a Mac with more."],
+        ),
+        (
+            {"disks": (Disk("/System/Volumes/Data", 512, False),)},
+            ["/System/Volumes/Data has 512 MiB free, needed are 4096 MiB. Free some."],
+        ),
+        (
+            {"disks": (Disk("/System/Volumes/Data", 9000, True),)},
+            [
+                "/System/Volumes/Data is on a read-only file system. Name a path of the data volume"
+                " instead, such as /System/Volumes/Data."
+            ],
+        ),
+    ],
+)
+def test_each_fault_of_a_mac(change: dict[str, t.Any], expected: list[str]) -> None:
+    assert fitness.judge_fitness(dataclasses.replace(MAC, **change), NEEDED_OF_MAC) == expected
+
+
+def test_a_mac_is_shown_nothing_about_linux() -> None:
+    worst = dataclasses.replace(MAC, version="12", memory_mb=0, architecture="x86_64")
+    told = " ".join(fitness.judge_fitness(worst, NEEDED_OF_MAC))
+    for word in ("debian", "ubuntu", "container", "Mount", "Boot", "reinstall", "systemd"):
+        assert word not in told
+
+
+def test_a_linux_host_is_shown_nothing_about_macs() -> None:
+    faults = fitness.judge_fitness(
+        dataclasses.replace(FIT, version="11"),
+        dataclasses.replace(NEEDED, systems=NEEDED_OF_MAC.systems),
+    )
+    assert faults == [f"the system is debian 11, {ALLOWED}"]
+
+
+def test_a_mac_is_told_where_macs_are_not_allowed_at_all() -> None:
+    assert fitness.judge_fitness(MAC, dataclasses.replace(NEEDED, disks=NEEDED_OF_MAC.disks)) == [
+        f"the system is macOS 26.1, {ALLOWED}",
+        "the service manager is launchd, needed is systemd. A Mac has no other: require launchd of"
+        " it.",
+    ]
+
+
+def plist(version: str) -> bytes:
+    return plistlib.dumps({"ProductName": "macOS", "ProductVersion": version})
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        # What programs of an old SDK read as SystemVersion.plist.
+        (
+            {".SystemVersionPlatform.plist": plist("26.1"), "SystemVersion.plist": plist("16.0")},
+            "26.1",
+        ),
+        ({"SystemVersion.plist": plist("15.6.1")}, "15.6.1"),
+        ({"SystemVersion.plist": b"no plist"}, ""),
+        ({"SystemVersion.plist": plistlib.dumps(["odd"])}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_version_of_macos(tmp_path: Path, files: dict[str, bytes], expected: str) -> None:
+    folder = tmp_path / "System/Library/CoreServices"
+    folder.mkdir(parents=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    assert macos.product_version(str(tmp_path)) == expected
+
+
+def test_a_mac_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = {"hw.memsize": 16 << 30, "sysctl.proc_translated": 0}
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(macos, "product_version", lambda: "26.1")
+    monkeypatch.setattr(macos, "sysctl_number", numbers.__getitem__)
+    found = fitness.read_fitness(["/"])
+    assert (found.system, found.version, found.service_manager) == ("macos", "26.1", "launchd")
+    assert (found.memory_mb, found.translated) == (16384, False)
+
+
+def test_a_number_that_the_kernel_does_not_have() -> None:
+    assert macos.sysctl_number("no.such.name") == 0

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+import sys
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
@@ -249,3 +251,53 @@ def test_root_asks_the_engine_of_the_user_who_runs_it(monkeypatch: pytest.Monkey
     assert (seen["user"], seen["group"], seen["extra_groups"]) == (1000, 1000, [1000])
     assert seen["env"]["XDG_RUNTIME_DIR"] == "/run/user/1000"
     assert seen["env"]["HOME"] == "/home/ada"
+
+
+@pytest.mark.parametrize(
+    "program", ["ssh", "limactl", "OrbStack Helper", "vpnkit", "com.docker.backend"]
+)
+def test_a_port_behind_an_engine_of_a_mac_is_the_containers(
+    monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    """Each engine of a Mac has them by another program, of the user who runs it."""
+    seen: list[t.Any] = []
+
+    def run(command: t.Sequence[str], **options: t.Any) -> t.Any:
+        seen.append((options["user"], options["env"]["PATH"].split(":")))
+        return subprocess.CompletedProcess(command, 0, DOCKER, "")
+
+    user = pwd.struct_passwd(("ada", "x", 1000, 1000, "", "/Users/ada", "/bin/zsh"))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(containers, "DOCKER_SOCKET", "/nonexistent")
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: user)
+    monkeypatch.setattr(os, "getgrouplist", lambda _name, gid: [gid])
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    port = next(
+        port for port in containers.parse_docker(DOCKER).published if port.protocol == "tcp"
+    )
+    world = World().hold(port.port, holder(program))
+    assert attributed(world)["tcp", "0.0.0.0", port.port] == port.container
+    assert seen == [(1000, seen[0][1])]
+    assert "/Users/ada/.orbstack/bin" in seen[0][1]
+    assert "/opt/homebrew/bin" in seen[0][1]
+
+
+def test_root_of_a_mac_starts_no_program_that_a_user_can_change(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """/var/run/docker.sock is a link to the socket of the user's own engine there."""
+    sock = tmp_path / "docker.sock"
+    sock.touch()
+    os.chown(sock, 1000, 1000)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(containers, "DOCKER_SOCKET", str(sock))
+    asked: list[tuple[str, int]] = []
+
+    def ask(engine: str, uid: int) -> containers.Listing:
+        asked.append((engine, uid))
+        return containers.Listing((), {})
+
+    monkeypatch.setattr(containers, "_ask", ask)
+    containers.attribute(World().snapshot)
+    assert asked == [("docker", 1000)]

@@ -133,6 +133,7 @@ def test_without_libproc_lsof_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         subprocess, "run", lambda *_a, **_k: types.SimpleNamespace(stdout=LSOF, stderr="")
     )
+    monkeypatch.setattr(darwin, "_read_pcblists", list)
     snapshot = listeners.take_snapshot()
     assert snapshot.obstacle == BECOME
     # IPv4 has a wildcard socket on 7000 of its own, and none on 6333.
@@ -287,6 +288,12 @@ class Library:
     def _pidinfo(self, pid: int, flavor: int, _arg: int, buffer: t.Any, _size: int) -> int:
         if pid == 30:
             return 0
+        if flavor == darwin.PROC_PIDLISTFILEPORTS:
+            if pid != 10:
+                return 0
+            if buffer is not None:
+                buffer[0] = darwin.FdInfo(0x1203, darwin.PROX_FDTYPE_SOCKET)
+            return ctypes.sizeof(darwin.FdInfo)
         if flavor == darwin.PROC_PIDTBSDINFO:
             about = darwin.BsdInfo(uid=0, comm=b"web")
             ctypes.memmove(buffer, ctypes.byref(about), ctypes.sizeof(about))
@@ -301,19 +308,60 @@ class Library:
         ctypes.memmove(buffer, ctypes.byref(self._info), size)
         return size
 
+    def proc_pidfileportinfo(
+        self, pid: int, port: int, _flavor: int, buffer: t.Any, size: int
+    ) -> int:
+        assert (pid, port) == (10, 0x1203)
+        info = structure(address="127.0.0.1")
+        info.so = 0xDEF
+        ctypes.memmove(buffer, ctypes.byref(info), size)
+        return size
+
     def proc_pidpath(self, pid: int, buffer: t.Any, _size: int) -> int:
         buffer.value = f"/bin/{pid}".encode()
         return 6
 
 
-def test_libproc_is_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+SERVICES = """\
+system = {
+\ttype = system
+
+\tservices = {
+\t\t       0      - \tcom.apple.lskdd
+\t\t      20      0 \tcom.apple.controlcenter
+\t\t     321     -9 \tprsnl.other
+\t}
+
+\tunmanaged processes = {
+\t\tcom.apple.xpc.launchd.unmanaged.loginwindow.20 = {
+\t\t}
+\t}
+}
+"""
+
+
+def test_the_labels_of_jobs_that_run() -> None:
+    assert darwin.parse_services(SERVICES) == {20: "com.apple.controlcenter", 321: "prsnl.other"}
+
+
+@pytest.mark.parametrize(("printed", "label"), [(SERVICES, "com.apple.controlcenter"), ("", None)])
+def test_libproc_is_walked(
+    monkeypatch: pytest.MonkeyPatch, printed: str, label: str | None
+) -> None:
     library = Library()
     # A bound method takes no argtypes.
     library.proc_pidinfo = lambda *arguments: Library._pidinfo(library, *arguments)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_a, **_k: library)
+    monkeypatch.setattr(darwin, "_run_services", lambda: printed)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     snapshot = darwin.take_snapshot()
-    assert snapshot.sockets == (Socket("tcp", "0.0.0.0", 5000, False, 0, 0xABC),)
+    assert snapshot.sockets == (
+        Socket("tcp", "0.0.0.0", 5000, False, 0, 0xABC),
+        # One that a process has as a Mach port only.
+        Socket("tcp", "127.0.0.1", 5000, False, 0, 0xDEF),
+    )
     assert [(h.pid, h.executable, h.label) for h in snapshot.holders[0xABC]] == [
         (10, "/bin/10", "prsnl.web"),
-        (20, "/bin/20", None),
+        (20, "/bin/20", label),
     ]
+    assert [h.pid for h in snapshot.holders[0xDEF]] == [10]

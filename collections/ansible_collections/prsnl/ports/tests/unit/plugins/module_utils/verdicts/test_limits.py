@@ -16,7 +16,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.limits import
 from worlds import endpoint
 
 LINUX = PortLimits((32768, 60999), ((40000, 40000), (41000, 41010)), 1024)
-MACOS = PortLimits((49152, 65535), (), 0, (5000, 7000))
+MACOS = PortLimits((49152, 65535), (), 1024, (5000, 7000), is_mac=True)
 # `systemctl show --property=Id,LoadState,User,AmbientCapabilities,TriggeredBy` of systemd 252:
 # a unit that starts as root, one with the capability, one without, one from a socket, none at all.
 UNITS = """\
@@ -129,3 +129,20 @@ def test_defaults_where_the_kernel_does_not_tell(tmp_path: pathlib.Path) -> None
 def test_limits_of_macos(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert limits.read_port_limits() == MACOS
+
+
+def test_below_1024_a_mac_needs_root_on_single_addresses_only() -> None:
+    everywhere = endpoint("a.http", 80, user="a", listen=("0.0.0.0", "::"))
+    here = endpoint("b.http", 80, user="b", listen=("0.0.0.0", "192.0.2.1"))
+    assert warnings(everywhere, of=MACOS) == []
+    assert warnings(here, of=MACOS) == [
+        "app: 80/tcp (b.http) can't be bound by the owner on single addresses, because of being"
+        " below 1024. Let it listen on all addresses, or run it as root, or move them in"
+        " registry/ports.yml."
+    ]
+
+
+def test_a_mac_is_told_nothing_about_linux() -> None:
+    [told] = warnings(endpoint("a.http", 50000), of=MACOS)
+    assert "net.ipv4" not in told
+    assert "from 49152 to 65535. Let launchd start them at boot, or move them" in told
