@@ -108,7 +108,11 @@ def _input(policy: Policy) -> list[str]:
     return [
         "type filter hook input priority 0; policy drop;",
         *_ssh(policy),
-        "ct state vmap { established : accept, related : accept, invalid : drop }",
+        "ct state { established, related } accept",
+        # Whoever speaks first in a connection that nobody has tracked looks like a new one. That
+        # the host has a socket for it tells them apart; one that only listens refuses it itself.
+        "tcp flags & (syn | ack) == ack socket transparent 0 accept",
+        "ct state invalid drop",
         'iifname "lo" accept',
         f"icmp type {_set(ICMP_TYPES)} accept",
         f"icmpv6 type {_set(ICMPV6_TYPES)} accept",

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import shutil
 import subprocess
 import typing as t
 
@@ -19,6 +17,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import
     RateLimit,
     merge,
 )
+from networks import nft_works
 
 ANYWHERE = merge(["0.0.0.0/0", "::/0"])
 
@@ -99,7 +98,9 @@ def test_without_ssh_there_is_no_rule_for_it() -> None:
 
 def test_what_every_host_needs_is_let_in() -> None:
     assert block(render(policy(container_interfaces=("podman*",))), "chain input")[2:] == [
-        "ct state vmap { established : accept, related : accept, invalid : drop }",
+        "ct state { established, related } accept",
+        "tcp flags & (syn | ack) == ack socket transparent 0 accept",
+        "ct state invalid drop",
         'iifname "lo" accept',
         "icmp type { 3, 8, 11, 12 } accept",
         "icmpv6 type { 1, 2, 3, 4, 128, 130, 134, 135, 136 } accept",
@@ -147,15 +148,6 @@ def test_a_limited_and_logged_endpoint_has_a_chain() -> None:
         'log prefix "prsnl_ports shop.http: "',
         "accept",
     ]
-
-
-def nft_works() -> bool:
-    command = ["unshare", "--net", "nft", "list", "ruleset"]
-    return (
-        os.geteuid() == 0
-        and shutil.which("nft") is not None
-        and subprocess.run(command, capture_output=True, check=False).returncode == 0
-    )
 
 
 @pytest.mark.skipif(not nft_works(), reason="needs root, and nft in a network namespace")
