@@ -47,6 +47,7 @@ options:
   persistent:
     description:
       - Whether the rules are loaded at boot, before the network. Linux needs systemd for that.
+      - With V(false), a boot loads none, also none of those that were kept before.
     type: bool
     default: true
   coexist:
@@ -195,24 +196,17 @@ missing_program:
   sample: nft
 """
 
-import platform
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
-    nftables as firewall_linux,
-)
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
-    pf as firewall_darwin,
-)
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import (
     Firewall,
     FirewallError,
-    PacketFilter,
     RulesetChange,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.nftables_rules import render
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import read_policy
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.system import find_firewall
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
     LOCK_ARGUMENT,
     Changer,
@@ -225,8 +219,6 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import (
     module_runner,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
-    DURABLE,
-    VOLATILE,
     HostChange,
     UndoError,
     changing,
@@ -267,29 +259,9 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 
 
-def make_firewall(module: AnsibleModule, run: Runner) -> t.Optional[Firewall]:
-    """Return the firewall of this host; None if its program is missing."""
-    name = platform.system()
-    system: PacketFilter
-    if name == "Darwin":
-        system = firewall_darwin.Pf(run)
-        files: t.Any = firewall_darwin
-    elif name == "Linux":
-        nft = firewall_linux.find_nft()
-        if nft is None:
-            return None
-        system = firewall_linux.Nftables(nft, run, systemd=firewall_linux.has_systemd())
-        files = firewall_linux
-    else:
-        module.fail_json(msg=f"The system is {name}, allowed are Linux and Darwin (macOS).")
-    return Firewall(
-        system, run, files.RECORD, VOLATILE, DURABLE, persistent=module.params["persistent"]
-    )
-
-
 def result_of(change: RulesetChange) -> dict[str, t.Any]:
     """Return what the module says about a change."""
-    note = "" if change.loads or not change.keeps else "# Not loaded at boot yet.\n"
+    note = "" if change.loads or not change.keeps else "# The next boot loads others.\n"
     return {
         "changed": change.loads or change.keeps,
         "rules": change.rules,
@@ -358,7 +330,7 @@ def change(module: AnsibleModule, run: Runner, changes: t.Optional[HostChange]) 
     :param changes: None in check mode.
     """
     absent = module.params["state"] == "absent"
-    firewall = make_firewall(module, run)
+    firewall = find_firewall(run, persistent=module.params["persistent"])
     if firewall is None and absent:
         return {"changed": False, "rules": ""}
     if firewall is None and changes:
