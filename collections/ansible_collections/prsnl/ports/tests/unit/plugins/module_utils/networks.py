@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
 import typing as t
 
+COLLECTIONS = pathlib.Path(__file__).parents[7]
 HOST = {4: "198.51.100.1", 6: "2001:db8::1"}
 PEER = {4: "198.51.100.2", 6: "2001:db8::2"}
 
@@ -66,6 +69,11 @@ class Networks:
         whole = ["ip", "netns", "exec", self.host, *command]
         done = subprocess.run(whole, input=stdin, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
+
+    def python(self, script: str, *arguments: str) -> t.Any:
+        """What a Python script prints as JSON, that runs on the host with our collection."""
+        command = [sys.executable, "-c", script, *arguments]
+        return json.loads(self.on_host("env", f"PYTHONPATH={COLLECTIONS}", *command))
 
     def start(self, namespace: str, script: str) -> subprocess.Popen[str]:
         """Start a Python script, which is talked to by lines."""

@@ -14,10 +14,15 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import nftables, system
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.present import (
+    Carrier,
+    Received,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import Changer, HostLock
 from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import changing
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login, Session
 from ansible_collections.prsnl.ports.plugins.modules import firewall
+from worlds import World, daemon
 
 LOCK = {"controller": "laptop", "user": "ada", "task": "Open the shop", "pid": 4711, "place": "x"}
 PLAN = {"host": "a", "environment": "production", "system": "linux", "endpoints": []}
@@ -101,8 +106,9 @@ def call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Call:
     kernel = Kernel(tmp_path)
-    login = types.SimpleNamespace(session=SESSION)
+    login = types.SimpleNamespace(session=SESSION, world=World())
     monkeypatch.setattr(firewall, "read_login", lambda: Login(frozenset(), login.session))
+    monkeypatch.setattr(firewall, "read_present", lambda: login.world.snapshot)
     monkeypatch.setattr(firewall, "module_runner", lambda _module: kernel.run)
     filter_of = functools.partial(nftables.Nftables, root=str(tmp_path))
     monkeypatch.setattr("platform.system", lambda: "Linux")
@@ -158,6 +164,47 @@ def test_states(call: Call) -> None:
     call.open(state="absent")
     assert not call.kernel.table.exists()
     assert not (call.kernel.root / "record").exists()
+
+
+def test_what_the_rules_close_is_told_before_they_do(call: Call) -> None:
+    call.login.world = World().hold(8080, "java").hold(22, daemon("sshd", 4000))
+    told = call(check=True)
+    assert (told["changed"], told["closes"]) == (True, ["8080/tcp (java)"])
+    first = call()
+    assert (first["changed"], first["to_tell"]) == (False, ["8080/tcp (java)"])
+    assert not call.kernel.table.exists()
+    second = call.open(told=first["to_tell"])
+    assert second["changed"]
+    assert second["closes"] == first["to_tell"]
+    assert "to_tell" not in call(), "nothing changes"
+    again = call(refuse="drop")
+    assert again["closes"] == [], "it was closed before"
+
+
+def test_all_ports_of_the_ssh_server_stay_open(call: Call) -> None:
+    server = daemon("sshd", 4000, uid=0)
+    call.login.world = World().hold(22, server).hold(2222, server)
+    assert call.open()["ssh"] == [22, 2222]
+    assert call.open(state="absent")["changed"]
+    call.login.session = None
+    assert call(connection="other")["ssh"] == [22, 2222]
+    call.login.world = World()
+    unknown = call(connection="ssh")
+    assert "Set ssh_ports to the port of SSH" in unknown["msg"]
+
+
+def test_a_tunnel_that_would_die_later_is_refused(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        firewall, "carriers", lambda *_: [Carrier("wg0", (Received("udp", 51820),))]
+    )
+    before = everything(call.kernel)
+    for check in (True, False):
+        refused = call(check=check)
+        assert "through wg0, and its packets come by 51820/udp" in refused["msg"]
+    assert everything(call.kernel) == before
+    assert call.open(tunnel="keepalive")["changed"]
 
 
 def judged(call: Call) -> list[str] | None:

@@ -9,8 +9,15 @@ import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.nftables_rules import render
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import (
+    Admission,
+    Policy,
+    merge,
+    read_openings,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_endpoints
 from networks import HOST, PEER, Networks, networks, nft_works
+from worlds import entry
 
 pytestmark = pytest.mark.skipif(
     not nft_works(), reason="needs root, and nft in a network namespace"
@@ -156,3 +163,99 @@ try:
 except OSError:
     print("refused")
 """
+
+
+RECEIVE = """
+import socket
+raw = socket.socket(socket.{family}, socket.SOCK_RAW, {protocol})
+raw.settimeout(1)
+if {group!r}:
+    member = socket.inet_aton({group!r}) + socket.inet_aton({host!r})
+    raw.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+print("ready", flush=True)
+try:
+    raw.recv(2000)
+    print("received", flush=True)
+except OSError:
+    print("not received", flush=True)
+"""
+SEND = """
+import socket
+raw = socket.socket(socket.{family}, socket.SOCK_RAW, {protocol})
+if {group!r}:
+    raw.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton({peer!r}))
+raw.sendto(b"!3e" + bytes(9), ({to!r}, 0))
+"""
+
+
+def receives(net: Networks, protocol: int, family: int = 4, group: str = "") -> bool:
+    """Whether a packet of the peer by an IP protocol reaches a program of the host."""
+    names = {"protocol": protocol, "group": group, "host": HOST[4], "peer": PEER[4]}
+    names |= {"family": f"AF_INET{'6' if family == 6 else ''}", "to": group or HOST[family]}
+    with net.start(net.host, RECEIVE.format(**names)) as receiver:
+        assert ask(receiver) == "ready"
+        net.start(net.peer, SEND.format(**names)).communicate(timeout=10)
+        return ask(receiver) == "received"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "family", "group"),
+    [(112, 4, "224.0.0.18"), (50, 4, ""), (47, 4, ""), (89, 4, "224.0.0.5"), (47, 6, "")],
+    ids=["VRRP", "ESP", "GRE", "OSPF", "GRE by IPv6"],
+)
+def test_a_protocol_without_ports_comes_from_its_consumers_only(
+    net: Networks, protocol: int, family: int, group: str
+) -> None:
+    def load(*admissions: Admission) -> bool:
+        net.load(render(Policy((), (22,), admissions=admissions)))
+        return receives(net, protocol, family, group)
+
+    assert receives(net, protocol, family, group), "without rules"
+    assert not load()
+    assert load(Admission("x", protocol, merge([PEER[family]])))
+    assert not load(Admission("x", protocol, merge(["192.0.2.1"])))
+    assert not load(Admission("x", protocol + 1, merge([PEER[family]])))
+
+
+DISCOVER = """
+import socket, struct
+def checksum(data):
+    total = sum(struct.unpack(f"!{{len(data) // 2}}H", data))
+    total = (total >> 16) + (total & 0xffff)
+    return ~(total + (total >> 16)) & 0xffff
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+raw.bind(("c0", 0x0800))
+payload = struct.pack("!HHHH", 68, {port}, 16, 0) + bytes(8)
+head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 36, 1, 0, 64, 17, 0, bytes(4), bytes([255] * 4))
+head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+raw.send(bytes([255] * 6) + raw.getsockname()[4] + bytes([8, 0]) + head + payload)
+"""
+SERVE_UDP = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.settimeout(1)
+server.bind(("0.0.0.0", {port}))
+print("ready", flush=True)
+try:
+    print("from", server.recvfrom(99)[1][0], flush=True)
+except OSError:
+    print("nothing", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("port", "broadcast", "expected"),
+    [(67, False, "from 0.0.0.0"), (4011, True, "from 0.0.0.0"), (4011, False, "nothing")],
+    ids=["DHCP", "told so", "any other service"],
+)
+def test_a_client_without_an_address_is_heard(
+    net: Networks, port: int, broadcast: bool, expected: str
+) -> None:
+    net.on_host("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.c0.rp_filter=0")
+    guests = [{"consumer": "guests", "host": None, "cidr": "198.51.100.0/24"}]
+    given = entry("dnsmasq.dhcp", port, protocol="udp", sources=guests, broadcast=broadcast)
+    net.load(render(Policy(read_openings(read_endpoints([given]), {}), (22,))))
+    with net.start(net.host, SERVE_UDP.format(port=port)) as server:
+        assert ask(server) == "ready"
+        net.start(net.peer, DISCOVER.format(port=port)).communicate(timeout=10)
+        assert ask(server) == expected
