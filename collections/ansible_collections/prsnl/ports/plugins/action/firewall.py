@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.utils.display import Display
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.locking import LockedModule
@@ -15,6 +16,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.progress impo
     told_while_waiting,
 )
 
+display = Display()
 SSH = ("ssh", "paramiko", "paramiko_ssh", "libssh")
 
 
@@ -37,7 +39,7 @@ class ActionModule(PlanAction):
 
     def module_arguments(self, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """What the plan and the connection add to the task's arguments."""
-        for name in ("connection", "confirm", "lock"):
+        for name in ("connection", "confirm", "lock", "told"):
             if name in self._task.args:
                 raise AnsibleActionFail(f"{name} is set by the action; leave it out")
         arguments = super().module_arguments(variables)
@@ -55,7 +57,16 @@ class ActionModule(PlanAction):
         self, arguments: dict[str, t.Any], variables: dict[str, t.Any]
     ) -> dict[str, t.Any]:
         """Execute the module under the host's lock, which stays ours until the confirmation."""
-        return self.lock.execute(self._task.resolved_action, arguments)
+        result = self.lock.execute(self._task.resolved_action, arguments)
+        closes = result.get("to_tell")
+        if closes is None:
+            return result
+        # Before it happens, and not with the result of the task.
+        display.warning(
+            f"{variables.get('inventory_hostname', 'This host')}: the firewall closes what others"
+            f" can reach now: {listed(closes)}. Register what has to stay open."
+        )
+        return self.lock.execute(self._task.resolved_action, {**arguments, "told": closes})
 
     def _confirm(self, pending: dict[str, str], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         # Rules leave established connections alone, so only a new one proves anything. A shared

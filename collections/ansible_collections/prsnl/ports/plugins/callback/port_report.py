@@ -127,7 +127,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             self._reports[host] = Report(
                 rows,
                 found["unregistered"],
-                found["configuration"],
+                [*found["configuration"], *found.get("firewall", ())],
                 found.get("view") == "drift",
                 bool(task.check_mode),
             )

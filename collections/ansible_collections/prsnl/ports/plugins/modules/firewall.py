@@ -20,8 +20,11 @@ description:
     others are closed.
   - Ports that Docker or Podman publish obey the same rules, by their port on the host. So does
     every other connection that the host redirects.
-  - The port of the SSH connection that Ansible uses is let in by the first rule, and the
-    controller's address always is. No registry can take that away.
+  - Every port of the SSH server that manages the host is let in by the first rule, and the
+    controller's address always is. No registry can take that away. Where Ansible isn't connected
+    over SSH, as in C(ansible-pull), these are the ports of the host's own SSH server.
+  - On Linux, what others can reach now and the new rules close is told before they are loaded. A
+    tunnel that carries the connection has to stay open by itself.
   - Over SSH, the change takes itself back after O(window) seconds unless a new connection
     confirms it. A crash of the controller, of the network or of the host ends in the old rules or
     in the new ones.
@@ -47,6 +50,7 @@ options:
   persistent:
     description:
       - Whether the rules are loaded at boot, before the network. Linux needs systemd for that.
+      - With V(false), a boot loads none, also none of those that were kept before.
     type: bool
     default: true
   coexist:
@@ -73,11 +77,22 @@ options:
     default: []
   ssh_ports:
     description:
-      - More ports of SSH, beside that of the connection that Ansible uses.
-      - Set it where Ansible isn't connected over SSH but people are.
+      - More ports of SSH, beside those of the SSH server that manages the host.
+      - Set it where people come by a server that can't be seen from there.
     type: list
     elements: int
     default: []
+  tunnel:
+    description:
+      - What to do when the connection comes through a tunnel that ends on the host, such as
+        WireGuard, OpenVPN, VXLAN or IPsec, or through a program that relays it, and the new rules
+        close the way that the packets of that tunnel come.
+      - With V(refuse) the module fails before a change. V(keepalive) says that the host keeps the
+        tunnel alive by itself, so that it needs no open port.
+      - Linux only.
+    type: str
+    choices: [refuse, keepalive]
+    default: refuse
   container_interfaces:
     description:
       - Interfaces of container networks whose containers ask this host for names. V(*) at the end
@@ -113,6 +128,12 @@ options:
     type: str
     choices: [ssh, other]
     default: other
+  told:
+    description:
+      - What the new rules close and people were told of. The action sets it.
+    type: list
+    elements: str
+    default: []
   confirm:
     description:
       - The change to confirm. The action sets it.
@@ -140,7 +161,8 @@ notes:
   - What a change replaces is kept on the host until it is confirmed, the rules under C(/run) and
     what loads them at boot under C(/var/lib). So a run that is killed at any moment is taken back
     by its timer, by a reboot, or by the next run, which says so.
-  - One remote execution if nothing changes, two if something does - the second one confirms.
+  - One remote execution if nothing changes, two if something does - the second one confirms. One
+    more where the new rules close what others can reach now, so that it is told before.
   - Run it with C(become=true).
 requirements:
   - nft (package nftables) on Linux hosts
@@ -183,6 +205,12 @@ ssh:
   type: list
   elements: int
   sample: [22]
+closes:
+  description: What others could reach before, and nobody can by the new rules. Linux only.
+  returned: when O(state=present) and the rules change
+  type: list
+  elements: str
+  sample: ["8080/tcp (java)"]
 controller:
   description: The address that Ansible connects from. Empty if that isn't over SSH.
   returned: when O(state=present)
@@ -199,20 +227,29 @@ import platform
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
-    nftables as firewall_linux,
-)
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
-    pf as firewall_darwin,
-)
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import (
     Firewall,
     FirewallError,
-    PacketFilter,
     RulesetChange,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall.nftables_rules import render
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import read_policy
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.nftables_rules import (
+    has_opened,
+    render,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import (
+    Policy,
+    read_policy,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.present import (
+    carriers,
+    closed_by,
+    read_links,
+    read_present,
+    received,
+    refuse_hidden_loss,
+    ssh_ports,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.system import find_firewall
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
     LOCK_ARGUMENT,
     Changer,
@@ -225,8 +262,6 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import (
     module_runner,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
-    DURABLE,
-    VOLATILE,
     HostChange,
     UndoError,
     changing,
@@ -235,6 +270,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import (
     Session,
     read_login,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot
 
 # Seconds beyond the window in which the change is still nobody else's.
 GRACE = 10
@@ -250,6 +286,8 @@ ARGUMENTS: dict[str, t.Any] = {
     "refuse": {"type": "str", "choices": ["reject", "drop"], "default": "reject"},
     "ssh_sources": {"type": "list", "elements": "str", "default": []},
     "ssh_ports": {"type": "list", "elements": "int", "default": []},
+    "tunnel": {"type": "str", "choices": ["refuse", "keepalive"], "default": "refuse"},
+    "told": {"type": "list", "elements": "str", "default": []},
     "container_interfaces": {
         "type": "list",
         "elements": "str",
@@ -267,29 +305,9 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 
 
-def make_firewall(module: AnsibleModule, run: Runner) -> t.Optional[Firewall]:
-    """Return the firewall of this host; None if its program is missing."""
-    name = platform.system()
-    system: PacketFilter
-    if name == "Darwin":
-        system = firewall_darwin.Pf(run)
-        files: t.Any = firewall_darwin
-    elif name == "Linux":
-        nft = firewall_linux.find_nft()
-        if nft is None:
-            return None
-        system = firewall_linux.Nftables(nft, run, systemd=firewall_linux.has_systemd())
-        files = firewall_linux
-    else:
-        module.fail_json(msg=f"The system is {name}, allowed are Linux and Darwin (macOS).")
-    return Firewall(
-        system, run, files.RECORD, VOLATILE, DURABLE, persistent=module.params["persistent"]
-    )
-
-
 def result_of(change: RulesetChange) -> dict[str, t.Any]:
     """Return what the module says about a change."""
-    note = "" if change.loads or not change.keeps else "# Not loaded at boot yet.\n"
+    note = "" if change.loads or not change.keeps else "# The next boot loads others.\n"
     return {
         "changed": change.loads or change.keeps,
         "rules": change.rules,
@@ -307,8 +325,28 @@ def name_session(session: t.Optional[Session]) -> str:
     return f"{session.client} {session.client_port}" if session else ""
 
 
+def look_before(
+    module: AnsibleModule, run: Runner, policy: Policy, old: str, snapshot: Snapshot
+) -> list[str]:
+    """Return what a policy closes now.
+
+    :param old: the rules of before, which may have closed it already.
+    :raises ValueError: that carries the connection.
+    """
+    links = read_links(run)
+    session = read_login().session
+    if session and module.params["tunnel"] == "refuse":
+        refuse_hidden_loss(policy, carriers(session, snapshot, links, run))
+    return [
+        str(way)
+        for way in closed_by(policy, received(snapshot, links))
+        if not old or has_opened(old, *way.key)
+    ]
+
+
 def ensure(
     module: AnsibleModule,
+    run: Runner,
     firewall: t.Optional[Firewall],
     change_of_host: t.Optional[HostChange],
 ) -> dict[str, t.Any]:
@@ -317,7 +355,9 @@ def ensure(
     :param change_of_host: None in check mode.
     """
     session = read_login().session
-    policy = read_policy(module.params, session)
+    snapshot = read_present() if platform.system() == "Linux" else None
+    server = ssh_ports(snapshot, session) if snapshot else ()
+    policy = read_policy(module.params, session, server)
     facts = {"ssh": list(policy.ssh_ports), "controller": session.client if session else ""}
     if firewall is None:
         # Check mode on a host whose packages are still to come.
@@ -328,9 +368,13 @@ def ensure(
         firewall.validate(change, coexist=module.params["coexist"])
     if change.loads and not policy.ssh_ports:
         module.warn(
-            "Ansible isn't connected over SSH, so no port of SSH is let in. Set ssh_ports to the"
-            " port of SSH if people log in to this host."
+            "Ansible isn't connected over SSH and no SSH server is seen, so no port of SSH is let"
+            " in. Set ssh_ports to the port of SSH if people log in to this host."
         )
+    if change.loads and snapshot:
+        result["closes"] = look_before(module, run, policy, change.before, snapshot)
+        if result["closes"] and not module.params["told"] and change_of_host is not None:
+            return {"changed": False, "to_tell": result["closes"]}
     if change_of_host is None or not result["changed"]:
         return result
     window = module.params["window"] if module.params["connection"] == "ssh" else 0
@@ -358,7 +402,7 @@ def change(module: AnsibleModule, run: Runner, changes: t.Optional[HostChange]) 
     :param changes: None in check mode.
     """
     absent = module.params["state"] == "absent"
-    firewall = make_firewall(module, run)
+    firewall = find_firewall(run, persistent=module.params["persistent"])
     if firewall is None and absent:
         return {"changed": False, "rules": ""}
     if firewall is None and changes:
@@ -372,7 +416,7 @@ def change(module: AnsibleModule, run: Runner, changes: t.Optional[HostChange]) 
     if absent and firewall:
         token = changes.token if changes else ""
         return result_of(firewall.remove(changer, token, simulate=changes is None))
-    return ensure(module, firewall, changes)
+    return ensure(module, run, firewall, changes)
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ description:
   - What was rendered on the host for the services is compared as well. A configuration that was
     rendered for another port or address than the plan has, that was edited by hand since, that is
     missing, or that a run was cut off before it took effect, is a fault of its endpoint.
+  - Where M(prsnl.ports.firewall) has confirmed rules, they have to be in force as they were, and
+    the next boot has to load what it should.
   - Lists the listeners that the registry doesn't know, except the one of the connection over which
     the host is managed, those under a lease, and O(allowed_listeners).
   - Waits for daemons that are still starting, with growing pauses, as long as something may change
@@ -55,6 +57,10 @@ options:
     default: 10
   configuration:
     description: Whether the rendered configuration is compared as well.
+    type: bool
+    default: true
+  firewall:
+    description: Whether the rules of the firewall are looked at as well.
     type: bool
     default: true
   unregistered:
@@ -238,6 +244,11 @@ configuration:
   returned: when the sockets could be read
   type: list
   elements: str
+firewall:
+  description: What is wrong with the rules of the firewall that were confirmed last.
+  returned: when the sockets could be read
+  type: list
+  elements: str
 leases:
   description: The leases of the host, those that have ended too.
   returned: when the sockets could be read
@@ -290,6 +301,8 @@ summary:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.system import judge_firewall
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import module_runner
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import read_leases
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import read_login
@@ -332,6 +345,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 30},
             "settle": {"type": "int", "default": 10},
             "configuration": {"type": "bool", "default": True},
+            "firewall": {"type": "bool", "default": True},
             "unregistered": {
                 "type": "str",
                 "choices": ["ignore", "report", "fail"],
@@ -381,7 +395,9 @@ def main() -> None:
         )
     host = plan.host
     unregistered = [f"{host}: {found.message}" for found in strangers]
-    faults = [*fault_report(host, results), *(f"{host}: {text}" for text in judgement.others)]
+    firewall = judge_firewall(module_runner(module)) if params["firewall"] else None
+    others = [*judgement.others, *(firewall or ())]
+    faults = [*fault_report(host, results), *(f"{host}: {text}" for text in others)]
     if policy == "fail":
         faults += unregistered
     result = {
@@ -389,6 +405,7 @@ def main() -> None:
         "results": [found.as_dict() for found in results],
         "unregistered": [found.as_dict() for found in strangers],
         "configuration": list(judgement.others),
+        "firewall": list(firewall or ()),
         "faults": faults,
         "view": params["view"],
     }

@@ -20,7 +20,7 @@ HOST: dict[str, set[str]] = {
     "daemon": {"host", "sockets", "plan"},
     "verdicts": {"host", "sockets", "plan"},
     "freeing": {"host", "sockets", "plan", "verdicts"},
-    "metrics": {"host", "sockets", "plan", "verdicts"},
+    "metrics": {"host", "sockets", "plan", "firewall", "verdicts"},
     "evidence": {"host", "sockets", "plan", "firewall"},
 }
 # The controller may use the host's pure words and the backends' shared names, never the reverse.

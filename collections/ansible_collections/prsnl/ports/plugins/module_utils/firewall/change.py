@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shlex
 import subprocess
 import typing as t
@@ -32,11 +33,15 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
     Undo,
     UndoError,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.linux import parse_stat
 
 LATE = (
     "The new rules were not confirmed in time, and the old ones are back. Look at the way from the"
     " controller to this host, or allow more time for it."
 )
+
+REMEDY = "Run the playbook of the firewall again."
+UNDO = "firewall-"
 
 
 class FirewallError(Exception):
@@ -88,10 +93,16 @@ class PacketFilter(t.Protocol):
 
 @dataclass(frozen=True)
 class Record:
-    """The rules that were confirmed last, as text and as the kernel listed them afterwards."""
+    """The rules that were confirmed last, as text and as the kernel listed them afterwards.
+
+    ``persistent`` says whether the next boot has to load them; None where an earlier version of the
+    collection didn't note it. ``network`` names the network that they are for, until a boot.
+    """
 
     rules: str = ""
     listing: str = ""
+    persistent: t.Optional[bool] = None
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,6 +139,24 @@ def read_text(path: str) -> str:
             return file.read()
     except FileNotFoundError:
         return ""
+
+
+def _network() -> str:
+    """Return what tells the network namespaces of a system apart as long as it runs.
+
+    After a boot, or a restart of a container that is a host, nothing is known of the former ones.
+    """
+    try:
+        started = parse_stat(read_text("/proc/1/stat"))[2]
+        boot = read_text("/proc/sys/kernel/random/boot_id").strip()
+        return f"{boot} {started} {os.readlink('/proc/self/ns/net')}"
+    except (OSError, ValueError):
+        return ""
+
+
+def _is_elsewhere(network: str) -> bool:
+    here = _network()
+    return network != here and network.rpartition(" ")[0] == here.rpartition(" ")[0] != ""
 
 
 class Firewall:
@@ -167,8 +196,41 @@ class Firewall:
             before=known.rules if untouched else live,
             after=wanted if untouched or wanted != known.rules else known.listing,
             loads=not (untouched and wanted == known.rules),
-            keeps=self._persistent and not self._system.lasts(wanted),
+            keeps=not self._system.lasts(wanted if self._persistent else ""),
         )
+
+    def judge(self) -> list[str]:
+        """Return what is wrong with the rules that were confirmed last.
+
+        Nothing is where there never were any, where they were confirmed in another network
+        namespace of this machine, or while a change waits for its confirmation.
+        """
+        known = self._read_record()
+        if not known.rules or self._is_changing() or _is_elsewhere(known.network):
+            return []
+        faults = []
+        live = self._system.live()
+        if not live:
+            faults.append(f"the firewall's rules are gone, so every port is open. {REMEDY}")
+        elif live != known.listing:
+            faults.append(
+                "the firewall's rules differ from those that were confirmed last: somebody else"
+                f" changed them. {REMEDY}"
+            )
+        if known.persistent and not self._system.lasts(known.rules):
+            faults.append(f"the next boot doesn't load the firewall's rules. {REMEDY}")
+        if known.persistent is False and not self._system.lasts(""):
+            faults.append(
+                "the next boot loads old rules of the firewall, although persistent is false."
+                f" {REMEDY}"
+            )
+        return faults
+
+    def _is_changing(self) -> bool:
+        try:
+            return any(name.startswith(UNDO) for name in os.listdir(self._pending))
+        except FileNotFoundError:
+            return False
 
     def validate(self, change: RulesetChange, *, coexist: bool) -> None:
         """Refuse rules that can't be loaded or would not be the only ones."""
@@ -246,15 +308,17 @@ class Firewall:
             raise FirewallError("Loading the rules took too long; they were taken back. Run again.")
 
     def _settle(self, rules: str, changer: Changer, token: str) -> None:
-        keeps = self._persistent and not self._system.lasts(rules)
-        record = Record(rules, self._system.live())
+        keeps = not self._system.lasts(rules if self._persistent else "")
+        record = Record(rules, self._system.live(), self._persistent, _network())
         if not keeps and record == self._read_record():
             return
         with self._boot_files(changer, token):
-            if keeps:
+            if keeps and self._persistent:
                 self._system.keep(rules)
+            elif keeps:
+                self._system.forget()
             # What is loaded at boot may have been loaded just now.
-            record = Record(rules, self._system.live())
+            record = Record(rules, self._system.live(), self._persistent, _network())
             write_text(self._record, json.dumps(asdict(record)), 0o600)
 
     @contextlib.contextmanager
@@ -272,7 +336,7 @@ class Firewall:
         undo.confirm()
 
     def _undo(self, token: str) -> Undo:
-        return Undo(f"firewall-{token}", self._pending)
+        return Undo(f"{UNDO}{token}", self._pending)
 
     def _read_record(self) -> Record:
         try:

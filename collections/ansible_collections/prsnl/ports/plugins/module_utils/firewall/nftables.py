@@ -28,14 +28,11 @@ RECORD = f"{DIRECTORY}/firewall.json"
 UNIT = "prsnl-ports-firewall"
 RULES = "/etc/prsnl-ports/firewall.nft"
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
-# nftables.service clears the whole ruleset, so this one comes after it and follows it.
 UNIT_TEXT = """\
 [Unit]
 Description=Firewall of the port registry
 DefaultDependencies=no
 After=nftables.service
-PartOf=nftables.service
-ReloadPropagatedFrom=nftables.service
 Wants=network-pre.target
 Before=network-pre.target sysinit.target shutdown.target
 Conflicts=shutdown.target
@@ -45,7 +42,6 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart={nft} -f {rules}
 ExecReload={nft} -f {rules}
-ExecStop=-{nft} delete table {table}
 CapabilityBoundingSet=CAP_NET_ADMIN
 NoNewPrivileges=yes
 ProtectHome=yes
@@ -53,6 +49,13 @@ ProtectSystem=strict
 
 [Install]
 WantedBy=sysinit.target
+"""
+DROP_IN_TEXT = """\
+# nftables.service clears the whole ruleset, whenever it starts, reloads or stops.
+[Service]
+ExecStartPost=-{nft} -f {rules}
+ExecReload=-{nft} -f {rules}
+ExecStopPost=-{nft} -f {rules}
 """
 
 
@@ -166,14 +169,10 @@ class Nftables:
         )
 
     def lasts(self, rules: str) -> bool:
-        """Files, unit and link are as `keep` leaves them."""
+        """Files, units and link are as `keep` leaves them."""
         if not rules:
-            return not any(os.path.lexists(path) for path in (self._rules, self._unit, self._link))
-        return (
-            read_text(self._rules) == rules
-            and read_text(self._unit) == self._unit_text
-            and os.path.lexists(self._link)
-        )
+            return not any(map(os.path.lexists, [*self.boot_files(), self._link]))
+        return read_text(self._rules) == rules and self._is_wired
 
     def keep(self, rules: str) -> None:
         """A file of its own and a unit of its own, before the network and the services."""
@@ -183,31 +182,45 @@ class Nftables:
                 " persistent to false and load them otherwise."
             )
         write_text(self._rules, rules, 0o600)
-        if read_text(self._unit) == self._unit_text and os.path.lexists(self._link):
+        if self._is_wired:
             return
         write_text(self._unit, self._unit_text, 0o644)
+        write_text(self._drop_in, self._drop_in_text, 0o644)
         self._program(["systemctl", "daemon-reload"])
         self._program(["systemctl", "--quiet", "enable", "--now", f"{UNIT}.service"])
 
     def forget(self) -> None:
         """Remove what `keep` made."""
         if os.path.lexists(self._unit) and self._systemd:
+            if read_text(self._unit) != self._unit_text:
+                # One of an earlier version takes the rules along when it stops.
+                write_text(self._unit, self._unit_text, 0o644)
+                self._program(["systemctl", "daemon-reload"])
             self._program(["systemctl", "--quiet", "disable", "--now", f"{UNIT}.service"])
-        for path in (self._link, self._unit, self._rules):
+        for path in (self._link, *reversed(self.boot_files())):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(self._rules))
+        for path in (self._rules, self._drop_in):
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.dirname(path))
         if self._systemd:
             self._program(["systemctl", "daemon-reload"])
 
     def boot_files(self) -> list[str]:
-        """The rules and the unit that loads them."""
-        return [self._rules, self._unit]
+        """The rules, and what loads them."""
+        return [self._rules, self._unit, self._drop_in]
 
     def boot_commands(self) -> list[list[str]]:
         """The unit may be another one again."""
         return [["systemctl", "daemon-reload"]] if self._systemd else []
+
+    @property
+    def _is_wired(self) -> bool:
+        return (
+            read_text(self._unit) == self._unit_text
+            and read_text(self._drop_in) == self._drop_in_text
+            and os.path.lexists(self._link)
+        )
 
     @property
     def _rules(self) -> str:
@@ -218,12 +231,20 @@ class Nftables:
         return f"{self._root}/etc/systemd/system/{UNIT}.service"
 
     @property
+    def _drop_in(self) -> str:
+        return f"{self._root}/etc/systemd/system/nftables.service.d/{UNIT}.conf"
+
+    @property
     def _link(self) -> str:
         return f"{self._root}/etc/systemd/system/sysinit.target.wants/{UNIT}.service"
 
     @property
     def _unit_text(self) -> str:
-        return UNIT_TEXT.format(nft=self._nft, rules=RULES, table=firewall_nft.TABLE)
+        return UNIT_TEXT.format(nft=self._nft, rules=RULES)
+
+    @property
+    def _drop_in_text(self) -> str:
+        return DROP_IN_TEXT.format(nft=self._nft, rules=RULES)
 
     def _call(self, arguments: t.Sequence[str], stdin: str = "") -> str:
         return self._program([self._nft, *arguments], stdin)

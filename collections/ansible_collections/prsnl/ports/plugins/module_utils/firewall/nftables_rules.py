@@ -11,6 +11,7 @@ container engine publishes, by the destination before it was rewritten.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import (
@@ -25,6 +26,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import
     Policy,
     RateLimit,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.host.known_ports import PORTLESS
 
 TABLE = "inet prsnl_ports"
 # Adding it first makes the deletion work where there is none. All in one transaction.
@@ -40,6 +42,7 @@ def render(policy: Policy) -> str:
     """Return the text that ``nft -f`` replaces the table with, in one transaction."""
     blocks = [
         *(_map(policy, family) for family in FAMILIES),
+        *(_admitted(policy, family) for family in FAMILIES if _admissions(policy, family)),
         _block("chain denied", _REJECT if policy.reject else ("drop",)),
         *(_limit(opening, opening.limit) for opening in policy.openings if opening.limit),
         _block("chain published", _published()),
@@ -54,6 +57,16 @@ def render(policy: Policy) -> str:
         ),
     ]
     return f"{HEADER}{REPLACE}\ntable {TABLE} {{\n" + "\n".join(blocks) + "}\n"
+
+
+def has_opened(rules: str, protocol: str, port: int) -> bool:
+    """Whether rules of ours, rendered or as nft lists them, let anybody send to a port.
+
+    That they let in SSH can't be told from them.
+    """
+    number = {**PROTOCOLS, **PORTLESS}.get(protocol, protocol)
+    key = rf" \. {number} \. {port} " if port else rf" \. {number} comment"
+    return re.search(key, rules) is not None
 
 
 def _block(head: str, lines: t.Iterable[str]) -> str:
@@ -74,6 +87,32 @@ def _map(policy: Policy, family: int) -> str:
     if elements:
         lines += ["elements = {", *(f"\t{element}," for element in elements), "}"]
     return _block(f"map open_ipv{family}", lines)
+
+
+def _admissions(policy: Policy, family: int) -> list[tuple[str, int, str]]:
+    return [
+        (str(source), admission.protocol, admission.id)
+        for admission in policy.admissions
+        for source in admission.sources
+        if source.version == family
+    ]
+
+
+def _admitted(policy: Policy, family: int) -> str:
+    elements = [
+        f'\t{source} . {protocol} comment "{name[:MAX_TEXT]}",'
+        for source, protocol, name in _admissions(policy, family)
+    ]
+    return _block(
+        f"set admitted_ipv{family}",
+        [
+            f"type ipv{family}_addr . inet_proto",
+            "flags interval",
+            "elements = {",
+            *elements,
+            "}",
+        ],
+    )
 
 
 def _verdict(opening: Opening) -> str:
@@ -108,7 +147,11 @@ def _input(policy: Policy) -> list[str]:
     return [
         "type filter hook input priority 0; policy drop;",
         *_ssh(policy),
-        "ct state vmap { established : accept, related : accept, invalid : drop }",
+        "ct state { established, related } accept",
+        # Whoever speaks first in a connection that nobody has tracked looks like a new one. That
+        # the host has a socket for it tells them apart; one that only listens refuses it itself.
+        "tcp flags & (syn | ack) == ack socket transparent 0 accept",
+        "ct state invalid drop",
         'iifname "lo" accept',
         f"icmp type {_set(ICMP_TYPES)} accept",
         f"icmpv6 type {_set(ICMPV6_TYPES)} accept",
@@ -117,6 +160,11 @@ def _input(policy: Policy) -> list[str]:
         *(
             f'iifname "{name}" meta l4proto {_set(PROTOCOLS.values())} th dport {DNS_PORT} accept'
             for name in policy.container_interfaces
+        ),
+        *(
+            f"{_IP[family]} saddr . meta l4proto @admitted_ipv{family} accept"
+            for family in FAMILIES
+            if _admissions(policy, family)
         ),
         *(
             f"{_IP[family]} saddr . {_IP[family]} daddr . meta l4proto . th dport"

@@ -99,6 +99,7 @@ class Pf:
         """The anchor is replaced in one transaction, before it is called and enabled."""
         if not rules:
             self._pfctl(["-F", "all"], anchored=True)
+            self._release()
             return
         self._pfctl(["-f", "-"], rules, anchored=True)
         if not self._is_called():
@@ -146,11 +147,7 @@ class Pf:
             self._program(["/bin/launchctl", "bootstrap", "system", self._job])
 
     def forget(self) -> None:
-        """Remove what `keep` and `load` made."""
-        token = read_text(self._token).strip()
-        if token:
-            self._run([PFCTL, "-X", token], "")
-            os.unlink(self._token)
+        """Remove what `keep` made."""
         self._run(["/bin/launchctl", "bootout", f"system/{LABEL}"], "")
         for path in (self._job, self._rules):
             with contextlib.suppress(FileNotFoundError):
@@ -180,6 +177,12 @@ class Pf:
         if token is None:
             raise FirewallError(f"{PFCTL} -E gave no token: {errors.strip()}")
         write_text(self._token, f"{token[1]}\n", 0o600)
+
+    def _release(self) -> None:
+        token = read_text(self._token).strip()
+        if token:
+            self._run([PFCTL, "-X", token], "")
+            os.unlink(self._token)
 
     def _pfctl(self, arguments: t.Sequence[str], stdin: str = "", *, anchored: bool = False) -> str:
         anchor = ["-a", pf_rules.ANCHOR] if anchored else []

@@ -54,6 +54,12 @@ def render(policy: Policy) -> str:
             for family in FAMILIES
             for rule in _open(opening, family)
         ),
+        *(
+            f"pass in quick {_INET[source.version]} proto {admission.protocol} from {source} to any"
+            f' no state label "{admission.id[:MAX_NAME]}"'
+            for admission in policy.admissions
+            for source in admission.sources
+        ),
         f"block {'return' if policy.reject else 'drop'} in quick all",
     ]
     return HEADER + "".join(f"{line}\n" for line in [*tables, *rules])

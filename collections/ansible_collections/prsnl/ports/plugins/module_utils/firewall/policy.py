@@ -11,6 +11,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.known_ports import PORTLESS
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.addresses import Network
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import (
     HostEndpoint,
@@ -26,6 +27,9 @@ ANYONE = {4: "0.0.0.0/0", 6: "::/0"}
 DHCP_PORTS = {4: (67, 68), 6: (547, 546)}
 DNS_PORT = 53
 LINK_LOCAL = "fe80::/10"
+UNSPECIFIED = "0.0.0.0/32"
+# Broadcast, and multicast on the link (RFC 919, RFC 4291).
+TO_ALL = {4: "255.255.255.255/32", 6: "ff02::/16"}
 # What a host needs: unreachable, echo request, time exceeded, parameter problem.
 ICMP_TYPES = (3, 8, 11, 12)
 # The same with packet too big, then listener query, router advertisement, neighbour discovery
@@ -67,6 +71,15 @@ class Opening:
 
 
 @dataclass(frozen=True)
+class Admission:
+    """An IP protocol without ports that others may send, by its number; ``id`` says for whom."""
+
+    id: str
+    protocol: int
+    sources: tuple[Network, ...]
+
+
+@dataclass(frozen=True)
 class Policy:
     """Everything that a host lets in. SSH is open to anyone where ``ssh_sources`` is empty."""
 
@@ -75,6 +88,20 @@ class Policy:
     ssh_sources: tuple[Network, ...] = ()
     reject: bool = True
     container_interfaces: tuple[str, ...] = ()
+    admissions: tuple[Admission, ...] = ()
+
+    def opens(self, protocol: str, port: int) -> bool:
+        """Whether anybody may send to a port, or by a protocol without ports (the port is 0)."""
+        if protocol not in PROTOCOLS:
+            return any(protocol_name(a.protocol) == protocol for a in self.admissions)
+        if protocol == "tcp" and port in self.ssh_ports:
+            return True
+        return any((o.protocol, o.port) == (protocol, port) for o in self.openings)
+
+
+def protocol_name(number: int) -> str:
+    """Return the name of an IP protocol without ports, or its number."""
+    return next((name for name, known in PORTLESS.items() if known == number), str(number))
 
 
 def read_openings(
@@ -93,10 +120,23 @@ def _opening(endpoint: HostEndpoint, limit: t.Optional[RateLimit]) -> Opening:
         id=endpoint.id,
         protocol=endpoint.protocol,
         port=endpoint.port,
-        sources=merge(str(source.network) for source in endpoint.sources),
-        destinations=() if endpoint.expect == "silent" else _destinations(endpoint.listen),
+        sources=merge(
+            [
+                *(str(source.network) for source in endpoint.sources),
+                # Whoever shares a network with the host may claim to have no address.
+                *((UNSPECIFIED, LINK_LOCAL) if _is_asked_by_all(endpoint) else ()),
+            ]
+        ),
+        destinations=() if endpoint.expect == "silent" else _destinations(endpoint),
         limit=limit,
     )
+
+
+def _is_asked_by_all(endpoint: HostEndpoint) -> bool:
+    """Tell whether clients send before they have an address (RFC 2131, RFC 8415)."""
+    servers = {ports[0] for ports in DHCP_PORTS.values()}
+    is_dhcp = endpoint.protocol == "udp" and endpoint.port in servers
+    return bool(endpoint.sources) and (endpoint.broadcast or is_dhcp)
 
 
 def merge(cidrs: t.Iterable[str]) -> tuple[Network, ...]:
@@ -111,13 +151,17 @@ def merge(cidrs: t.Iterable[str]) -> tuple[Network, ...]:
     )
 
 
-def _destinations(listen: t.Iterable[str]) -> tuple[Network, ...]:
-    addresses = [ipaddress.ip_address(text) for text in listen]
-    return merge(
+def _destinations(endpoint: HostEndpoint) -> tuple[Network, ...]:
+    addresses = [ipaddress.ip_address(text) for text in endpoint.listen]
+    found = merge(
         ANYONE[address.version] if address.is_unspecified else str(address)
         for address in addresses
         if not address.is_loopback
     )
+    if not _is_asked_by_all(endpoint):
+        return found
+    families = {network.version for network in found}
+    return merge([*map(str, found), *(TO_ALL[family] for family in sorted(families))])
 
 
 def read_rate_limits(given: t.Mapping[str, t.Any]) -> dict[str, RateLimit]:
@@ -143,15 +187,22 @@ def read_rate_limits(given: t.Mapping[str, t.Any]) -> dict[str, RateLimit]:
     return limits
 
 
-def read_policy(params: t.Mapping[str, t.Any], session: t.Optional[Session]) -> Policy:
+def read_policy(
+    params: t.Mapping[str, t.Any],
+    session: t.Optional[Session],
+    ssh_server: t.Iterable[int] = (),
+) -> Policy:
     """Return what the host has to let in.
 
+    :param ssh_server: the ports of the SSH server that manages the host, as far as it is known.
     :raises ValueError: an option isn't what it should be, or nobody knows the port of SSH.
     """
-    if params["connection"] == "ssh" and session is None and not params["ssh_ports"]:
+    ports = {*params["ssh_ports"], *ssh_server, *([session.server_port] if session else [])}
+    if params["connection"] == "ssh" and not ports:
         raise ValueError(
             "Ansible is connected over SSH, but the host doesn't tell by which port"
-            " (SSH_CONNECTION isn't set). Nothing was changed. Set ssh_ports to the port of SSH."
+            " (SSH_CONNECTION isn't set, and no SSH server is seen). Nothing was changed. Set"
+            " ssh_ports to the port of SSH."
         )
     for name in params["container_interfaces"]:
         if not INTERFACE.fullmatch(name):
@@ -162,12 +213,18 @@ def read_policy(params: t.Mapping[str, t.Any], session: t.Optional[Session]) -> 
     sources = params["ssh_sources"]
     if sources and session is not None:
         sources = [*sources, session.client]
-    ports = [*params["ssh_ports"], *([session.server_port] if session else [])]
+    plan = read_plan(params["plan"])
     return Policy(
-        openings=read_openings(
-            read_plan(params["plan"]).endpoints, read_rate_limits(params["limits"])
+        openings=read_openings(plan.endpoints, read_rate_limits(params["limits"])),
+        admissions=tuple(
+            Admission(
+                admitted.id,
+                admitted.number,
+                merge(str(source.network) for source in admitted.sources),
+            )
+            for admitted in plan.protocols
         ),
-        ssh_ports=tuple(sorted(set(ports))),
+        ssh_ports=tuple(sorted(ports)),
         ssh_sources=merge(sources),
         reject=params["refuse"] == "reject",
         container_interfaces=tuple(params["container_interfaces"]),

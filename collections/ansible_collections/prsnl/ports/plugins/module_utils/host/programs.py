@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import typing as t
 
 
@@ -35,3 +37,19 @@ def module_runner(module: t.Any) -> Runner:
         return code, output, errors
 
     return run
+
+
+def plain_runner(command: t.Sequence[str], stdin: t.Optional[str] = None) -> tuple[int, str, str]:
+    """Start a program where no Ansible module is, with messages in English."""
+    try:
+        done = subprocess.run(
+            list(command),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C"},
+            check=False,
+        )
+    except OSError as error:
+        return 127, "", f"{command[0]}: {error.strerror}"
+    return done.returncode, done.stdout, done.stderr

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host's plan and its sockets are, as metrics for node exporter's textfile collector.
+"""A host's plan, sockets and firewall as metrics for node exporter's textfile collector.
 
 Run on the host as a program: ``textfile.py PLAN OUT [LEASES]``.
 """
@@ -16,7 +16,9 @@ import sys
 import time
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.system import judge_firewall
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import write_text
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import plain_runner
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import (
     HostEndpoint,
     read_plan,
@@ -40,6 +42,7 @@ HELP = {
     "prsnl_port_ok": "Whether the endpoint is as planned.",
     "prsnl_port_certificate_expiry_seconds": "The end of its certificate, since the epoch.",
     "prsnl_port_lease_expiry_seconds": "The end of the lease of a port, since the epoch.",
+    "prsnl_firewall_ok": "Whether the firewall's rules are in force as they were confirmed.",
 }
 
 
@@ -48,10 +51,12 @@ def render(
     certificates: t.Mapping[str, float],
     now: float,
     leases: t.Sequence[Lease] = (),
+    firewall: t.Optional[t.Sequence[str]] = None,
 ) -> str:
     """Return the metrics in Prometheus' text format.
 
     :param certificates: ends of certificates by endpoint, in seconds since the epoch.
+    :param firewall: what is wrong with the firewall; None where the host has none of ours.
     """
     values: dict[str, list[str]] = {name: [] for name in HELP}
     for result in results:
@@ -79,6 +84,8 @@ def render(
         )
         name = "prsnl_port_lease_expiry_seconds"
         values[name].append(f"{name}{{{labels}}} {lease.end:.0f}")
+    if firewall is not None:
+        values["prsnl_firewall_ok"].append(f"prsnl_firewall_ok {float(not firewall):.0f}")
     lines = []
     for name, found in values.items():
         if found:
@@ -134,7 +141,11 @@ def main(plan_file: str, out: str, leases_file: str = "") -> None:
             leases = leases_at(read_leases(json.load(file)), now)
     snapshot = take_snapshot({endpoint.key for endpoint in endpoints})
     results = verify_plan(endpoints, snapshot, registry="", now=now, leases=leases)
-    text = render(results, read_certificates(endpoints), now, leases)
+    faults = judge_firewall(plain_runner)
+    for fault in faults or ():
+        # The journal has the words.
+        print(fault)
+    text = render(results, read_certificates(endpoints), now, leases, faults)
     write_text(out, text, 0o644)
 
 

@@ -48,6 +48,7 @@ class HostEndpoint:
     sources: tuple[PlannedSource, ...]
     owner: ExpectedOwner
     probe: str
+    broadcast: bool = False
 
     @classmethod
     def from_plan(cls, entry: t.Mapping[str, t.Any]) -> HostEndpoint:
@@ -70,14 +71,10 @@ class HostEndpoint:
             expect=_one_of(EXPECTED, entry["expect"]),
             listen=tuple(str(ipaddress.ip_address(address)) for address in entry["listen"]),
             allowed=tuple(ipaddress.ip_network(cidr) for cidr in entry["allowed"]),
-            sources=tuple(
-                PlannedSource(
-                    source["consumer"], source["host"], ipaddress.ip_network(source["cidr"])
-                )
-                for source in entry["sources"]
-            ),
+            sources=_sources(entry["sources"]),
             owner=ExpectedOwner.from_dict(entry["owner"]),
             probe=entry["probe"],
+            broadcast=bool(entry.get("broadcast")),
         )
 
     @property
@@ -101,6 +98,25 @@ class HostEndpoint:
 
 
 @dataclass(frozen=True)
+class HostProtocol:
+    """An IP protocol without ports that others may send to a host, by its number."""
+
+    id: str
+    number: int
+    sources: tuple[PlannedSource, ...]
+
+    @classmethod
+    def from_plan(cls, entry: t.Mapping[str, t.Any]) -> HostProtocol:
+        """Return the protocol of one entry of a plan.
+
+        :raises KeyError: the entry lacks a key.
+        :raises TypeError: a value has the wrong type.
+        :raises ValueError: a value isn't what it should be.
+        """
+        return cls(entry["id"], int(entry["number"]), _sources(entry["sources"]))
+
+
+@dataclass(frozen=True)
 class HostPlan:
     """The plan of a host."""
 
@@ -108,6 +124,14 @@ class HostPlan:
     environment: str
     system: str
     endpoints: tuple[HostEndpoint, ...]
+    protocols: tuple[HostProtocol, ...] = ()
+
+
+def _sources(entries: t.Iterable[t.Mapping[str, t.Any]]) -> tuple[PlannedSource, ...]:
+    return tuple(
+        PlannedSource(source["consumer"], source["host"], ipaddress.ip_network(source["cidr"]))
+        for source in entries
+    )
 
 
 def this_system() -> str:
@@ -123,14 +147,16 @@ def read_plan(plan: t.Any) -> HostPlan:
     try:
         host, environment, system = plan["host"], plan["environment"], plan["system"]
         entries = list(plan["endpoints"])
-    except (KeyError, TypeError) as error:
+        protocols = tuple(HostProtocol.from_plan(entry) for entry in plan.get("protocols", ()))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(_no_plan("plan", error)) from None
     if system != this_system():
         raise ValueError(
             f"plan: it is for a host that runs {system}, and {host} runs {this_system()}. Set"
             f" port_system: {this_system()} for {host} in the inventory, or gather its facts first."
         )
-    return HostPlan(host, environment, system, read_endpoints(entries, "plan: endpoints"))
+    endpoints = read_endpoints(entries, "plan: endpoints")
+    return HostPlan(host, environment, system, endpoints, protocols)
 
 
 def read_endpoints(

@@ -8,10 +8,15 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.known_ports import PORTLESS
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addresses
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.claims import Claims
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Endpoint, Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import (
+    Endpoint,
+    Protocol,
+    Registry,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX, SYSTEMS
 
 PUBLIC: t.Final = "public"
@@ -72,6 +77,15 @@ class PlannedEndpoint:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PlannedProtocol:
+    """An IP protocol without ports, by its number, and who may send it to a host."""
+
+    id: str
+    number: int
+    sources: tuple[Source, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
     """Every endpoint of a host, sorted by port, protocol and id; `system` is linux or darwin."""
 
@@ -79,6 +93,7 @@ class Plan:
     environment: str
     system: str
     endpoints: tuple[PlannedEndpoint, ...]
+    protocols: tuple[PlannedProtocol, ...] = ()
 
     def as_dict(self) -> dict[str, t.Any]:
         """Plain data, ready for JSON."""
@@ -87,6 +102,7 @@ class Plan:
             "environment": self.environment,
             "system": self.system,
             "endpoints": [planned.as_dict(self.system) for planned in self.endpoints],
+            "protocols": [dataclasses.asdict(planned) for planned in self.protocols],
         }
 
 
@@ -118,7 +134,16 @@ def compute_plan(registry: Registry, topology: Topology, host: str) -> Plan:
     planned.sort(key=lambda p: (p.endpoint.port, p.endpoint.protocol, p.endpoint.id))
     _refuse_conflicts(registry, host, planned)
     _refuse_ownerless(registry, host, system, planned)
-    return Plan(host, environment, system, tuple(planned))
+    protocols = tuple(
+        PlannedProtocol(
+            entry.name,
+            PORTLESS.get(str(entry.protocol)) or int(entry.protocol),
+            _distinct(_sources(registry, topology, host, entry)),
+        )
+        for entry in registry.protocols.values()
+        if host in topology.groups.get(entry.hosts, ()) and environment in entry.environments
+    )
+    return Plan(host, environment, system, tuple(planned), protocols)
 
 
 def plan_endpoint(
@@ -128,12 +153,19 @@ def plan_endpoint(
     if endpoint.expect == "silent":
         return PlannedEndpoint(endpoint)
     here = topology.hosts[host]
-    sources: dict[str, Source] = {}
+    sources: tuple[Source, ...] = ()
     if not _only_loopback(endpoint):
-        for source in _sources(registry, topology, host, endpoint):
-            sources.setdefault(source.cidr, source)
+        sources = _distinct(_sources(registry, topology, host, endpoint))
     listen, allowed = _bind(here, endpoint, bool(sources))
-    return PlannedEndpoint(endpoint, listen, allowed, tuple(sources.values()))
+    return PlannedEndpoint(endpoint, listen, allowed, sources)
+
+
+def _distinct(sources: t.Iterable[Source]) -> tuple[Source, ...]:
+    """The sources whose addresses no earlier one has."""
+    found: dict[str, Source] = {}
+    for source in sources:
+        found.setdefault(source.cidr, source)
+    return tuple(found.values())
 
 
 def serving_hosts(
@@ -213,14 +245,14 @@ def _only_loopback(endpoint: Endpoint) -> bool:
 
 
 def _sources(
-    registry: Registry, topology: Topology, host: str, endpoint: Endpoint
+    registry: Registry, topology: Topology, host: str, entry: Endpoint | Protocol
 ) -> t.Iterator[Source]:
     here = topology.hosts[host]
-    if endpoint.exposure == "public":
+    if entry.exposure == "public":
         for family in here.families:
             yield Source(PUBLIC, None, addresses.ANYONE[family])
         return
-    for consumer in endpoint.consumers:
+    for consumer in entry.consumers:
         if consumer in registry.networks:
             for cidr in addresses.merge_cidrs(registry.networks[consumer]):
                 yield Source(consumer, None, cidr)

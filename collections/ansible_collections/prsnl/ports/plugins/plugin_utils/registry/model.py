@@ -54,6 +54,7 @@ class Endpoint:
     browser_origin: bool
     exception: str | None
     owner: dict[str, t.Any] | None
+    broadcast: bool = False
 
     @property
     def id(self) -> str:
@@ -91,6 +92,7 @@ class Endpoint:
             "metrics": self.metrics,
             "routes": dict(self.routes),
             "browser_origin": self.browser_origin,
+            "broadcast": self.broadcast,
         }
 
 
@@ -105,6 +107,23 @@ class Service:
     range: str | None
     owner: dict[str, t.Any] | None
     endpoints: tuple[Endpoint, ...]
+
+
+@dataclasses.dataclass(slots=True)
+class Protocol:
+    """An IP protocol without ports that hosts receive; `protocol` is its name or number."""
+
+    name: str
+    protocol: str | int
+    hosts: str
+    environments: tuple[str, ...]
+    exposure: str
+    consumers: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """Where it is in the file."""
+        return ("protocols", self.name)
 
 
 @dataclasses.dataclass(slots=True)
@@ -141,6 +160,7 @@ class Registry:
     services: dict[str, Service]
     endpoints: dict[str, Endpoint]
     networks: dict[str, tuple[str, ...]]
+    protocols: dict[str, Protocol]
     ranges: list[Range]
     changes: list[HistoryChange]
     # The lines of paths, or else what they are found in.
@@ -164,6 +184,10 @@ class Registry:
             networks={
                 name: _texts(mapping(network).get("cidrs"))
                 for name, network in mapping(data.get("networks")).items()
+            },
+            protocols={
+                name: _protocol(name, mapping(value))
+                for name, value in mapping(data.get("protocols")).items()
             },
             ranges=list(_ranges(mapping(data.get("ranges")))),
             changes=list(_changes(data.get("history"))),
@@ -237,6 +261,19 @@ def _endpoint(service: Service, name: str, data: dict[str, t.Any]) -> Endpoint:
         browser_origin=data.get("browser_origin") is True,
         exception=_text(data["exception"]) if "exception" in data else None,
         owner=mapping(data["owner"]) if "owner" in data else service.owner,
+        broadcast=data.get("broadcast") is True,
+    )
+
+
+def _protocol(name: str, data: dict[str, t.Any]) -> Protocol:
+    value = data.get("protocol")
+    return Protocol(
+        name=name,
+        protocol=value if isinstance(value, (str, int)) else "",
+        hosts=_text(data.get("hosts")),
+        environments=_texts(data.get("environments")),
+        exposure=_text(data.get("exposure", "internal")),
+        consumers=_texts(data.get("consumers")),
     )
 
 

@@ -25,6 +25,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
     LAST_PORT,
     Endpoint,
     HistoryChange,
+    Protocol,
     Range,
     Registry,
     mapping,
@@ -97,10 +98,7 @@ def _references(registry: Registry) -> t.Iterator[Fault]:
                 where = (*path, "environments", index)
                 yield _unknown(where, environment, "environments", environments)
         for endpoint in service.endpoints:
-            for index, consumer in enumerate(endpoint.consumers):
-                if consumer and consumer not in consumers:
-                    where = (*endpoint.path, "consumers", index)
-                    yield _unknown(where, consumer, "services, groups and networks", consumers)
+            yield from _consumers(endpoint, consumers)
             for index, environment in enumerate(endpoint.environments):
                 if environment and service.environments and environment not in service.environments:
                     yield Fault(
@@ -110,6 +108,22 @@ def _references(registry: Registry) -> t.Iterator[Fault]:
                         word=environment,
                         among=service.environments,
                     )
+
+    for protocol in registry.protocols.values():
+        if protocol.hosts and protocol.hosts not in groups:
+            yield _unknown((*protocol.path, "hosts"), protocol.hosts, "groups", groups)
+        for index, environment in enumerate(protocol.environments):
+            if environment and isinstance(environments, dict) and environment not in environments:
+                where = (*protocol.path, "environments", index)
+                yield _unknown(where, environment, "environments", environments)
+        yield from _consumers(protocol, consumers)
+
+
+def _consumers(entry: Endpoint | Protocol, known: t.Collection[str]) -> t.Iterator[Fault]:
+    for index, consumer in enumerate(entry.consumers):
+        if consumer and consumer not in known:
+            where = (*entry.path, "consumers", index)
+            yield _unknown(where, consumer, "services, groups and networks", known)
 
 
 def _unknown(path: Path, name: str, kinds: str, known: t.Collection[str]) -> Fault:
@@ -157,6 +171,11 @@ def _endpoints(registry: Registry) -> t.Iterator[Fault]:
                 (*endpoint.path, "owner"),
                 f"found nothing, here or for the service, allowed is the owner that holds this"
                 f" {endpoint.status} endpoint",
+            )
+        if endpoint.broadcast and endpoint.protocol != "udp":
+            yield Fault(
+                (*endpoint.path, "broadcast"),
+                f"found it with protocol: {endpoint.protocol}; allowed with udp",
             )
         if endpoint.protocol == "udp" and endpoint.probe not in ("none", ""):
             yield Fault(

@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible_collections.prsnl.ports.plugins.action import firewall
 from ansible_collections.prsnl.ports.plugins.action.firewall import ActionModule
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller, locking
 
@@ -71,6 +72,24 @@ def test_a_change_is_confirmed_over_a_new_connection(rig: Rig) -> None:
     assert rig.run(persistent=False) == {"changed": True}
     assert rig.events[1:] == ["reset", {"confirm": PENDING, "persistent": False}]
     assert [lock["token"] for lock in rig.locks] == ["", PENDING["token"]]
+
+
+def test_what_is_closed_is_told_before_it_is(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    warn = mock.Mock(side_effect=rig.events.append)
+    monkeypatch.setattr(firewall, "display", mock.Mock(warning=warn))
+    closes = ["8080/tcp (java)", "IP protocol vrrp (a socket)"]
+    rig.answers.extend(
+        [
+            {"changed": False, "to_tell": closes},
+            {"changed": True, "closes": closes, "pending": dict(PENDING)},
+            {"changed": True},
+        ]
+    )
+    assert rig.run() == {"changed": True, "closes": closes}
+    asked, told, loaded, *_rest = rig.events
+    assert "told" not in asked
+    assert "8080/tcp (java) and IP protocol vrrp" in told
+    assert loaded["told"] == closes
 
 
 def test_a_cut_connection_is_a_failure_that_says_what_happens(rig: Rig) -> None:
@@ -170,7 +189,7 @@ def test_a_limit_of_an_unknown_endpoint_is_refused(rig: Rig) -> None:
     assert rig.events == []
 
 
-@pytest.mark.parametrize("name", ["connection", "confirm", "lock"])
+@pytest.mark.parametrize("name", ["connection", "confirm", "lock", "told"])
 def test_what_the_action_sets_cannot_be_given(rig: Rig, name: str) -> None:
     with pytest.raises(AnsibleActionFail, match=f"{name} is set by the action"):
         rig.run(**{name: "ssh"})

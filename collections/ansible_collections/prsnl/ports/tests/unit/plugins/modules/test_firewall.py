@@ -13,11 +13,16 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall import nftables
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall import nftables, system
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.present import (
+    Carrier,
+    Received,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import Changer, HostLock
 from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import changing
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login, Session
 from ansible_collections.prsnl.ports.plugins.modules import firewall
+from worlds import World, daemon
 
 LOCK = {"controller": "laptop", "user": "ada", "task": "Open the shop", "pid": 4711, "place": "x"}
 PLAN = {"host": "a", "environment": "production", "system": "linux", "endpoints": []}
@@ -86,7 +91,11 @@ class Call(t.NamedTuple):
         pending = result.get("pending")
         if pending:
             self.login.session = Session("192.0.2.7", 50023, 22)
-            confirmed = self(confirm=pending, lock={**LOCK, "token": pending["token"]})
+            confirmed = self(
+                confirm=pending,
+                lock={**LOCK, "token": pending["token"]},
+                persistent=arguments.get("persistent", True),
+            )
             assert not confirmed.get("failed"), confirmed
             self.login.session = SESSION
         return result
@@ -97,8 +106,9 @@ def call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Call:
     kernel = Kernel(tmp_path)
-    login = types.SimpleNamespace(session=SESSION)
+    login = types.SimpleNamespace(session=SESSION, world=World())
     monkeypatch.setattr(firewall, "read_login", lambda: Login(frozenset(), login.session))
+    monkeypatch.setattr(firewall, "read_present", lambda: login.world.snapshot)
     monkeypatch.setattr(firewall, "module_runner", lambda _module: kernel.run)
     filter_of = functools.partial(nftables.Nftables, root=str(tmp_path))
     monkeypatch.setattr("platform.system", lambda: "Linux")
@@ -107,8 +117,8 @@ def call(
     monkeypatch.setattr(nftables, "Nftables", filter_of)
     monkeypatch.setattr(nftables, "RECORD", str(tmp_path / "record"))
     folders = [str(tmp_path / "run" / "undo"), str(tmp_path / "lib" / "undo")]
-    monkeypatch.setattr(firewall, "VOLATILE", folders[0])
-    monkeypatch.setattr(firewall, "DURABLE", folders[1])
+    monkeypatch.setattr(system, "VOLATILE", folders[0])
+    monkeypatch.setattr(system, "DURABLE", folders[1])
     place = str(tmp_path / "run" / "lock")
     monkeypatch.setattr(
         firewall, "changing", functools.partial(changing, path=place, folders=folders)
@@ -154,6 +164,126 @@ def test_states(call: Call) -> None:
     call.open(state="absent")
     assert not call.kernel.table.exists()
     assert not (call.kernel.root / "record").exists()
+
+
+def test_what_the_rules_close_is_told_before_they_do(call: Call) -> None:
+    call.login.world = World().hold(8080, "java").hold(22, daemon("sshd", 4000))
+    told = call(check=True)
+    assert (told["changed"], told["closes"]) == (True, ["8080/tcp (java)"])
+    first = call()
+    assert (first["changed"], first["to_tell"]) == (False, ["8080/tcp (java)"])
+    assert not call.kernel.table.exists()
+    second = call.open(told=first["to_tell"])
+    assert second["changed"]
+    assert second["closes"] == first["to_tell"]
+    assert "to_tell" not in call(), "nothing changes"
+    again = call(refuse="drop")
+    assert again["closes"] == [], "it was closed before"
+
+
+def test_all_ports_of_the_ssh_server_stay_open(call: Call) -> None:
+    server = daemon("sshd", 4000, uid=0)
+    call.login.world = World().hold(22, server).hold(2222, server)
+    assert call.open()["ssh"] == [22, 2222]
+    assert call.open(state="absent")["changed"]
+    call.login.session = None
+    assert call(connection="other")["ssh"] == [22, 2222]
+    call.login.world = World()
+    unknown = call(connection="ssh")
+    assert "Set ssh_ports to the port of SSH" in unknown["msg"]
+
+
+def test_a_tunnel_that_would_die_later_is_refused(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        firewall, "carriers", lambda *_: [Carrier("wg0", (Received("udp", 51820),))]
+    )
+    before = everything(call.kernel)
+    for check in (True, False):
+        refused = call(check=check)
+        assert "through wg0, and its packets come by 51820/udp" in refused["msg"]
+    assert everything(call.kernel) == before
+    assert call.open(tunnel="keepalive")["changed"]
+
+
+def judged(call: Call) -> list[str] | None:
+    return system.judge_firewall(call.kernel.run)
+
+
+def test_whether_the_rules_are_in_force_is_judged_without_a_run(call: Call) -> None:
+    assert judged(call) is None, "no rules of ours"
+    call.open()
+    assert judged(call) == []
+    call.kernel.table.write_text("listed: another")
+    (fault,) = judged(call) or [""]
+    assert "differ from those that were confirmed last" in fault
+    call.kernel.table.unlink()
+    (fault,) = judged(call) or [""]
+    assert "rules are gone, so every port is open" in fault
+    assert call.open()["changed"]
+    assert judged(call) == []
+    call.open(state="absent")
+    assert judged(call) is None
+
+
+def test_a_change_that_waits_is_no_fault(call: Call) -> None:
+    call.open()
+    pending = call(refuse="drop")["pending"]
+    assert judged(call) == []
+    call(lock={**LOCK, "instead_of": pending["token"]})
+    assert judged(call) == []
+
+
+def test_what_the_next_boot_loads_follows_persistent(call: Call) -> None:
+    """Old rules never come back."""
+    call.open()
+    boot = [call.kernel.root / "etc/prsnl-ports/firewall.nft"]
+    boot += [call.kernel.root / "etc/systemd/system" / f"{nftables.UNIT}.service"]
+    assert all(path.exists() for path in boot)
+    told = call(check=True, persistent=False)
+    assert told["changed"]
+    assert "The next boot loads others" in told["diff"]["before"]
+    rules = call.kernel.table.read_text()
+    assert call.open(persistent=False)["changed"]
+    assert call.kernel.table.read_text() == rules, "the live rules stay"
+    assert not any(path.exists() for path in boot)
+    assert not call.open(persistent=False)["changed"]
+    assert judged(call) == []
+    # A boot: no rules, and the next run loads them again.
+    call.kernel.table.unlink()
+    assert "rules are gone" in (judged(call) or [""])[0]
+    assert call.open(persistent=False, refuse="drop")["changed"]
+    assert not any(path.exists() for path in boot)
+    boot[0].parent.mkdir(exist_ok=True)
+    boot[0].write_text("old rules")
+    assert "old rules" in (judged(call) or [""])[0]
+    assert call.open(persistent=False, refuse="drop")["changed"]
+    assert judged(call) == []
+    assert call.open()["changed"]
+    assert all(path.exists() for path in boot)
+    boot[1].unlink()
+    assert "next boot doesn't load" in (judged(call) or [""])[0]
+
+
+def test_rules_of_another_network_namespace_are_not_judged(call: Call) -> None:
+    call.open()
+    record = call.kernel.root / "record"
+    known = json.loads(record.read_text())
+    call.kernel.table.unlink()
+    assert judged(call)
+    known["network"] = f"{known['network'].rpartition(' ')[0]} net:[1]"
+    record.write_text(json.dumps(known))
+    assert judged(call) == []
+    known["network"] = "before the boot"
+    record.write_text(json.dumps(known))
+    assert judged(call)
+
+
+def test_without_nft_nobody_can_tell(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    call.open()
+    monkeypatch.setattr(nftables, "find_nft", lambda: None)
+    assert "nft is gone" in (judged(call) or [""])[0]
 
 
 def test_nobody_else_changes_the_host_until_the_confirmation(call: Call) -> None:

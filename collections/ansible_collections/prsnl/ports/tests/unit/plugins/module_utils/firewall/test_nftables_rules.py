@@ -5,20 +5,23 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import shutil
 import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall.nftables_rules import render
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.nftables_rules import (
+    has_opened,
+    render,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import (
+    Admission,
     Opening,
     Policy,
     RateLimit,
     merge,
 )
+from networks import nft_works
 
 ANYWHERE = merge(["0.0.0.0/0", "::/0"])
 
@@ -76,6 +79,35 @@ def test_udp_and_certain_addresses() -> None:
     assert elements(text, 6) == []
 
 
+VRRP = Admission("addresses", 112, merge(["198.51.100.0/24"]))
+
+
+def test_protocols_without_ports_are_elements_of_a_set() -> None:
+    """However many there are, they cost one rule; without them there is none."""
+    text = render(policy(admissions=(VRRP, Admission("tunnel", 47, ANYWHERE))))
+    assert block(text, "set admitted_ipv4") == [
+        "type ipv4_addr . inet_proto",
+        "flags interval",
+        "elements = {",
+        '198.51.100.0/24 . 112 comment "addresses",',
+        '0.0.0.0/0 . 47 comment "tunnel",',
+        "}",
+    ]
+    assert '::/0 . 47 comment "tunnel",' in block(text, "set admitted_ipv6")
+    rules = block(text, "chain input")
+    assert "ip saddr . meta l4proto @admitted_ipv4 accept" in rules
+    assert "ip6 saddr . meta l4proto @admitted_ipv6 accept" in rules
+    assert "admitted" not in render(policy())
+
+
+def test_what_rules_have_opened_is_read_from_them() -> None:
+    text = render(policy(opening(), admissions=(VRRP,)))
+    assert has_opened(text, "tcp", 4711)
+    assert has_opened(text, "vrrp", 0)
+    for protocol, port in (("udp", 4711), ("tcp", 471), ("tcp", 711), ("esp", 0), ("47", 0)):
+        assert not has_opened(text, protocol, port)
+
+
 def test_ssh_comes_first() -> None:
     rules = block(render(policy(opening(), ssh_ports=(22, 2222))), "chain input")
     assert rules[:2] == [
@@ -99,7 +131,9 @@ def test_without_ssh_there_is_no_rule_for_it() -> None:
 
 def test_what_every_host_needs_is_let_in() -> None:
     assert block(render(policy(container_interfaces=("podman*",))), "chain input")[2:] == [
-        "ct state vmap { established : accept, related : accept, invalid : drop }",
+        "ct state { established, related } accept",
+        "tcp flags & (syn | ack) == ack socket transparent 0 accept",
+        "ct state invalid drop",
         'iifname "lo" accept',
         "icmp type { 3, 8, 11, 12 } accept",
         "icmpv6 type { 1, 2, 3, 4, 128, 130, 134, 135, 136 } accept",
@@ -149,15 +183,6 @@ def test_a_limited_and_logged_endpoint_has_a_chain() -> None:
     ]
 
 
-def nft_works() -> bool:
-    command = ["unshare", "--net", "nft", "list", "ruleset"]
-    return (
-        os.geteuid() == 0
-        and shutil.which("nft") is not None
-        and subprocess.run(command, capture_output=True, check=False).returncode == 0
-    )
-
-
 @pytest.mark.skipif(not nft_works(), reason="needs root, and nft in a network namespace")
 @pytest.mark.parametrize(
     "rules",
@@ -176,6 +201,7 @@ def nft_works() -> bool:
                 ssh_sources=merge(["192.0.2.7", "2001:db8::/64"]),
                 container_interfaces=("podman*", "docker0"),
                 reject=False,
+                admissions=(VRRP, Admission("x" * 200, 47, ANYWHERE)),
             ),
             id="everything",
         ),

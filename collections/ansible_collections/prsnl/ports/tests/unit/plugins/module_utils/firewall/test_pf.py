@@ -23,6 +23,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.pf import Pf
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.pf_rules import render
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import (
+    Admission,
     Opening,
     Policy,
     RateLimit,
@@ -71,6 +72,14 @@ def test_what_every_mac_needs() -> None:
         "pass in quick inet proto udp from any port 67 to any port 68 keep state",
         "pass in quick inet6 proto udp from fe80::/10 port 547 to any port 546 keep state",
         "block return in quick all",
+    ]
+
+
+def test_a_protocol_without_ports_is_a_rule_for_each_source() -> None:
+    sources = merge(["198.51.100.0/24", "2001:db8::/64"])
+    assert of("addresses", lines(admissions=(Admission("addresses", 112, sources),))) == [
+        'pass in quick inet proto 112 from 198.51.100.0/24 to any no state label "addresses"',
+        'pass in quick inet6 proto 112 from 2001:db8::/64 to any no state label "addresses"',
     ]
 
 

@@ -147,3 +147,54 @@ def test_without_a_known_port_of_ssh_nothing_is_done() -> None:
 def test_a_name_that_no_interface_has_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="is no name of an interface"):
         read_policy(params(container_interfaces=[name]), SESSION)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param(
+            {"port": 67, "protocol": "udp", "listen": ["0.0.0.0"]},
+            ["0.0.0.0/32", "198.51.100.1/32"],
+            id="DHCP",
+        ),
+        pytest.param(
+            {"port": 69, "protocol": "udp", "broadcast": True, "listen": ["0.0.0.0"]},
+            ["0.0.0.0/32", "198.51.100.1/32"],
+            id="told so",
+        ),
+        pytest.param(
+            {"port": 547, "protocol": "udp", "listen": ["::"], "sources": sources("2001:db8::/64")},
+            ["2001:db8::/64", "fe80::/10"],
+            id="DHCPv6",
+        ),
+        pytest.param({"port": 67, "listen": ["0.0.0.0"]}, ["198.51.100.1/32"], id="not by TCP"),
+        pytest.param({"port": 67, "protocol": "udp", "sources": []}, [], id="nobody's"),
+    ],
+)
+def test_clients_without_an_address(changes: dict[str, t.Any], expected: list[str]) -> None:
+    assert sorted({source for source, _destination in pairs(**changes)}) == expected
+
+
+def test_to_all_is_a_destination_of_a_server_on_one_address_too() -> None:
+    found = pairs(port=67, protocol="udp", listen=["192.0.2.1"])
+    assert ("0.0.0.0/32", "255.255.255.255/32") in found
+
+
+def test_a_protocol_without_ports_is_admitted() -> None:
+    given = plan(protocols=[{"id": "x", "number": 112, "sources": sources("192.0.2.0/24")}])
+    policy = read_policy(params(plan=given), SESSION)
+    (admission,) = policy.admissions
+    assert (admission.id, admission.protocol) == ("x", 112)
+    assert admission.sources == merge(["192.0.2.0/24"])
+    assert policy.opens("vrrp", 0)
+    assert not policy.opens("esp", 0)
+    assert policy.opens("tcp", SESSION.server_port)
+    assert not policy.opens("udp", SESSION.server_port)
+    with pytest.raises(ValueError, match=r"^plan: "):
+        read_policy(params(plan=plan(protocols=[{"id": "x"}])), SESSION)
+
+
+def test_every_port_of_the_ssh_server_is_open() -> None:
+    assert read_policy(params(), SESSION, {22, 2222}).ssh_ports == (22, 2222)
+    assert read_policy(params(connection="other"), None, {22}).ssh_ports == (22,)
+    assert read_policy(params(), None, {22}).ssh_ports == (22,)

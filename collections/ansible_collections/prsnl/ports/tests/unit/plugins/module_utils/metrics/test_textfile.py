@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, PRSNL Ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Metrics of leases."""
+"""Metrics of leases and of the firewall."""
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.metrics import textfile
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import leases_at, read_leases
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import Owner
@@ -36,3 +37,10 @@ def test_whether_it_has_ended_is_told_when_it_is_looked_at() -> None:
     leases = read_leases([LEASE])
     assert [lease.expired for lease in leases_at(leases, 1795715999)] == [False]
     assert [lease.expired for lease in leases_at(leases, 1795716000)] == [True]
+
+
+@pytest.mark.parametrize(("faults", "value"), [([], 1), (["the rules are gone"], 0)])
+def test_whether_the_firewall_is_in_force(faults: list[str], value: int) -> None:
+    text = textfile.render([], {}, 0, firewall=faults)
+    assert f"# TYPE prsnl_firewall_ok gauge\nprsnl_firewall_ok {value}\n" in text
+    assert "firewall" not in textfile.render([], {}, 0, firewall=None)

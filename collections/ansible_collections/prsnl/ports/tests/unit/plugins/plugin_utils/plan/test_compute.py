@@ -77,7 +77,36 @@ def test_an_internal_endpoint_is_for_its_consumers() -> None:
         "metrics": None,
         "routes": {},
         "browser_origin": False,
+        "broadcast": False,
     }
+
+
+def protocols(host: str, **entry: t.Any) -> list[dict[str, t.Any]]:
+    """What a host's plan has of an IP protocol in the base registry."""
+    loaded = load.parse(BASE, "ports.yml")
+    given: dict[str, t.Any] = {"description": "Test", "protocol": "vrrp", "hosts": "front"}
+    given |= {"environments": ["production"], "consumers": ["front", "office"]}
+    loaded.data["protocols"] = {"addresses": given | entry}
+    known = Registry.from_data(loaded.data, "ports.yml", BASE)
+    found: list[dict[str, t.Any]] = compute.compute_plan(known, INVENTORY, host).as_dict()[
+        "protocols"
+    ]
+    return found
+
+
+def test_a_protocol_without_ports_is_for_its_consumers() -> None:
+    office = {"consumer": "office", "host": None, "cidr": "192.0.2.0/24"}
+    assert protocols("front1") == [{"id": "addresses", "number": 112, "sources": (office,)}]
+    assert protocols("back1") == protocols("front1", environments=["staging"]) == []
+    (back,) = protocols("back1", hosts="all", protocol=253)
+    assert back["number"] == 253
+    assert [source["cidr"] for source in back["sources"]] == [
+        "198.51.100.1/32",
+        "2001:db8::1/128",
+        "192.0.2.0/24",
+    ]
+    (anybody,) = protocols("front1", exposure="public", consumers=[])
+    assert [source["cidr"] for source in anybody["sources"]] == ["0.0.0.0/0", "::/0"]
 
 
 def test_consumers_on_the_same_host_use_loopback() -> None:
