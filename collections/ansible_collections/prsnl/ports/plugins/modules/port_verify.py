@@ -209,7 +209,7 @@ results:
       description:
         - V(ok), V(silent), V(leased) or V(not expected, not bound), where all is well.
         - V(not bound), V(wrong owner), V(owner not visible), V(wrong address), V(no answer),
-          V(must be silent), V(not stable) or V(wrong configuration), where it isn't.
+          V(must be silent), V(not stable), V(redirected) or V(wrong configuration), where it isn't.
       type: str
     ok:
       description: Whether reality equals the plan.
@@ -306,8 +306,12 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import m
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import read_leases
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import read_login
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import (
+    read_host_redirects,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.after import (
     apply_configuration,
+    apply_redirects,
     fault_report,
     verify_host,
 )
@@ -378,6 +382,7 @@ def main() -> None:
         configurations = read_configurations() if params["configuration"] else []
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
+    apply_redirects(results, read_host_redirects())
     judgement = judge_configurations(configurations, endpoints, snapshot)
     apply_configuration(results, judgement)
     strangers = []

@@ -18,9 +18,11 @@ from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import 
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.names import names_of
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
     describe_holders,
+    is_kernels,
     is_of_user_manager,
     what_to_stop,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.activation import is_manager
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     Container,
@@ -91,16 +93,19 @@ def refuse(
     """
     for sock in holding.sockets:
         if not snapshot.holders.get(sock.inode) and not sock.container:
-            raise RefusedError(snapshot.obstacle or "Its process can't be seen.")
+            kernels = "The kernel itself has it: there is no process to stop."
+            unseen = kernels if is_kernels(snapshot, sock) else "Its process can't be seen."
+            raise RefusedError(snapshot.obstacle or unseen)
     for holder in holding.holders:
         own_names = names_of(holder)
-        if holder.pid == 1:
+        if holder.pid == 1 or is_manager(holder):
             unit = what_to_stop(holding.sockets, snapshot)
             text = "systemctl list-sockets shows which; stop that one"
             if unit != "it":
                 text = f"that is {unit}; stop that one"
             raise RefusedError(
-                f"The first process is never stopped. It holds the port for a socket unit: {text}."
+                f"{'The first process' if holder.pid == 1 else 'The manager of a user'} is never"
+                f" stopped. It holds the port for a socket unit: {text}."
             )
         if any(name.startswith("sshd") for name in own_names):
             raise RefusedError("sshd is never stopped.")

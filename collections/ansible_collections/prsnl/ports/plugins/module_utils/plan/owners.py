@@ -200,15 +200,23 @@ def _match_processes(
     unit = managers[0].unit or ""
     if not unit.endswith(SOCKET):
         return _compare(owner, others, owner.units) if others else _match_untold(managers[0])
-    related = (unit, *snapshot.activates.get(unit, ()))
-    if owner.units and not set(related) & set(owner.units):
-        fault = f"systemd has it for {unit}, expected {listed(owner.units, 'or')}"
+    related = (unit, *_activated(unit, snapshot))
+    is_his = _is_trusted(managers[0], owner.user)
+    if owner.units and not (is_his and set(related) & set(owner.units)):
+        whose = "" if is_his else f" of a manager of {managers[0].user}"
+        fault = f"systemd has it for {unit}{whose}, expected {listed(owner.units, 'or')}"
         return Match(OTHER, (fault,), is_like=any(is_named(h, owner.processes) for h in others))
     if others:
         return _compare(owner, others, (*owner.units, *related) if owner.units else ())
     if not owner.units:
         return Match(OTHER, (f"systemd has it for {unit}, expected is no unit",), is_like=True)
     return Match(OWNER)
+
+
+def _activated(unit: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the services that a socket unit starts, with those that it starts for a connection."""
+    stem = unit.rpartition(".")[0]
+    return (*snapshot.activates.get(unit, ()), f"{stem}@.service")
 
 
 def _match_untold(manager: Holder) -> Match:
@@ -312,9 +320,15 @@ def is_of_user_manager(holder: Holder) -> bool:
 
 
 def _is_unit(holder: Holder, units: t.Sequence[str], user: t.Optional[str]) -> bool:
-    # Whoever may start a unit of his own can give it any name, so that the user has to be told.
-    is_trusted = not is_of_user_manager(holder) or (user is not None and _is_user(holder, user))
-    return holder.unit in units and is_trusted
+    return holder.unit in units and _is_trusted(holder, user)
+
+
+def _is_trusted(holder: Holder, user: t.Optional[str]) -> bool:
+    """Tell whether the name of a unit says something.
+
+    Whoever may start a unit of his own can give it any name, so that the user has to be told.
+    """
+    return not is_of_user_manager(holder) or (user is not None and _is_user(holder, user))
 
 
 def _unit_text(holder: Holder) -> str:
@@ -336,7 +350,11 @@ def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
 def is_kernels(snapshot: Snapshot, sock: Socket) -> bool:
     """Tell whether nobody has a socket but the kernel itself, as far as that can be told."""
     return not (
-        snapshot.holders.get(sock.inode) or snapshot.obstacle or sock.container or sock.state
+        snapshot.holders.get(sock.inode)
+        or snapshot.obstacle
+        or snapshot.is_nested
+        or sock.container
+        or sock.state
     )
 
 

@@ -31,15 +31,25 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
 # Programs that hold the ports of containers, of whatever container, and nothing else.
 PROXIES = {
     "docker-proxy": "docker",
+    "docker-proxy-current": "docker",
     "rootlesskit": "docker",
+    "rootlesskit-docker-proxy": "docker",
     "vpnkit": "docker",
     "conmon": "podman",
+    "conmonrs": "podman",
+    "gvforwarder": "podman",
     "gvproxy": "podman",
+    "netavark": "podman",
+    "passt": "podman",
+    "passt.avx2": "podman",
     "pasta": "podman",
     "pasta.avx2": "podman",
     "rootlessport": "podman",
+    "rootlessport-child": "podman",
     "slirp4netns": "podman",
 }
+# As the kernel has their names, of at most 15 bytes.
+CUT = {name[:15]: engine for name, engine in PROXIES.items()}
 # Programs that do so among other things.
 ENGINES = {
     "dockerd": "docker",
@@ -117,12 +127,12 @@ def attribute(snapshot: Snapshot) -> Snapshot:
 
 def is_proxy(holder: Holder) -> bool:
     """Tell whether a process only has the port for a container: it is nobody's by itself."""
-    return any(name in PROXIES for name in _names(holder))
+    return any(name in PROXIES or name in CUT for name in _names(holder))
 
 
 def engine_of(holder: Holder) -> t.Optional[str]:
     """Return the engine for whose containers a process may have a port."""
-    known = {**PROXIES, **ENGINES, **(ENGINES_MACOS if sys.platform == "darwin" else {})}
+    known = {**CUT, **PROXIES, **ENGINES, **(ENGINES_MACOS if sys.platform == "darwin" else {})}
     return next((known[name] for name in _names(holder) if name in known), None)
 
 

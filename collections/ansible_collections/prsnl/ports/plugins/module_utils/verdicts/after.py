@@ -33,6 +33,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     Socket,
     endpoint_text,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.redirects import Redirects
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import take_snapshot
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.configuration import Judgement
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.probes import (
@@ -352,6 +353,19 @@ def _pids(result: Verification, snapshot: Snapshot) -> set[int]:
     return {
         holder.pid for sock in result.sockets for holder in snapshot.holders.get(sock.inode, ())
     }
+
+
+def apply_redirects(results: t.Sequence[Verification], redirects: Redirects) -> None:
+    """Add that packets to an endpoint go elsewhere than to its daemon, or its container."""
+    for result in results:
+        endpoint = result.endpoint
+        is_published = any(sock.is_published for sock in result.sockets)
+        if endpoint.expect != "bound" or is_published:
+            continue
+        found = redirects.of(endpoint.protocol, endpoint.port, endpoint.listen, endpoint.device)
+        if found and found.is_certain:
+            text = f"packets to it go to {found.target}, by the rule {found.rule}."
+            result.add("redirected", f"{text} Remove what made the rule, or move the service.")
 
 
 def apply_configuration(results: t.Sequence[Verification], judgement: Judgement) -> None:

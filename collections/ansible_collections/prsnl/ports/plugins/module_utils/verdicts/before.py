@@ -354,7 +354,15 @@ def _remedy(check: Check, snapshot: Snapshot, registry: str) -> str:
     reasons = "; ".join(unique(fault for match in strangers for fault in match.faults))
     move = f"allocate the port in {registry}" if is_silent else f"move the service in {registry}"
     if all(is_kernels(snapshot, sock) for sock in check.sockets):
-        return _remedy_kernel(check, snapshot, registry, move)
+        return (
+            f". If that is {service} itself (VXLAN, WireGuard, NFS and the like), its owner is"
+            f" kernel: true in {registry}. If not, remove what the kernel has it for (ip -d link"
+            f" and rpcinfo -p show most), or {move}."
+        )
+    if all(not snapshot.holders.get(s.inode) and not s.container for s in check.sockets) and (
+        snapshot.is_nested
+    ):
+        return f". See on its host what has it, or {move}."
     if all(sock.state for sock in check.sockets):
         if any(sock.state != CLOSED for sock in check.sockets):
             return (
@@ -380,13 +388,3 @@ def _is_untold(check: Check, snapshot: Snapshot) -> bool:
     names = check.endpoint.owner.processes
     holders = [h for sock in check.sockets for h in snapshot.holders.get(sock.inode, ())]
     return not names or any(is_named(holder, names) for holder in holders)
-
-
-def _remedy_kernel(check: Check, snapshot: Snapshot, registry: str, move: str) -> str:
-    if snapshot.is_nested:
-        return f". See on its host what has it, or {move}."
-    return (
-        f". If that is {check.endpoint.service} itself (VXLAN, WireGuard, NFS and the like), its"
-        f" owner is kernel: true in {registry}. If not, remove what the kernel has it for"
-        f" (ip -d link and rpcinfo -p show most), or {move}."
-    )

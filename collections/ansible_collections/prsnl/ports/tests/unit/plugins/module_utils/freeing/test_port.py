@@ -45,6 +45,8 @@ def refuse(world: World, owner: str = "node", *, port: int = 80, login: Login = 
 
 
 SYSTEMD = Holder(1, "systemd", "/usr/lib/systemd/systemd", "root", "init.scope", NOW)
+HIS_CGROUP = "/user.slice/user-1000.slice/user@1000.service/init.scope"
+HIS_MANAGER = Holder(9, "systemd", None, "ada", "web.socket", NOW, HIS_CGROUP, 1000)
 SSHD = Holder(9, "sshd", "/usr/sbin/sshd", "root", "ssh.service", NOW)
 SESSION = Holder(9, "python3", "/usr/lib/openssh/sshd-session", "root", "ssh.service", NOW)
 
@@ -53,6 +55,7 @@ SESSION = Holder(9, "python3", "/usr/lib/openssh/sshd-session", "root", "ssh.ser
     ("world", "owner", "port", "text"),
     [
         (World().hold(80, SYSTEMD), "systemd", 80, "The first process is never stopped"),
+        (World().hold(80, HIS_MANAGER), "systemd", 80, "that is web.socket; stop that one"),
         (World().hold(80, SSHD), "sshd", 80, "sshd is never stopped"),
         (World().hold(80, SESSION), "python3", 80, "sshd is never stopped"),
         (World().hold(80, daemon("web", 7)), "web", 80, "the registered owner of web.http"),
@@ -64,7 +67,8 @@ SESSION = Holder(9, "python3", "/usr/lib/openssh/sshd-session", "root", "ssh.ser
         (World().hold(80, container=WEB), "node", 80, "The holder is web, not node."),
         (World().hold(80, ADA, container=WEB), "node", 80, "The holder is web, not node."),
         (World(obstacle=BECOME).hold(80), "node", 80, "Run the task with become: true."),
-        (World().hold(80), "node", 80, "Its process can't be seen."),
+        (World().hold(80), "node", 80, "The kernel itself has it: there is no process to stop."),
+        (World(is_nested=True).hold(80), "node", 80, "Its process can't be seen."),
     ],
 )
 def test_who_is_never_stopped(world: World, owner: str, port: int, text: str) -> None:

@@ -267,6 +267,40 @@ def test_the_first_process(
     assert bool(said) is (verdict != OWNER)
 
 
+HIS_CGROUP = "/user.slice/user-1000.slice/user@1000.service/init.scope"
+HIS_MANAGER = Holder(900, "systemd", None, "ada", "cockpit.socket", NOW, HIS_CGROUP, 1000)
+
+
+@pytest.mark.parametrize(
+    ("expected", "verdict", "said"),
+    [
+        # Anybody may give a unit of his own any name.
+        (
+            COCKPIT,
+            OTHER,
+            "systemd has it for cockpit.socket of a manager of ada, expected cockpit.service",
+        ),
+        (expect(user="ada", unit=["cockpit.socket"]), OWNER, ""),
+        (expect(user="1000", unit=["cockpit.service"]), OWNER, ""),
+        (
+            expect(user="ada", unit=["web.service"]),
+            OTHER,
+            "systemd has it for cockpit.socket, expected web.service",
+        ),
+    ],
+)
+def test_the_manager_of_a_user(expected: ExpectedOwner, verdict: str, said: str) -> None:
+    world = World(activates=ACTIVATES).hold(9090, HIS_MANAGER)
+    found = match(expected, world)
+    assert (found.verdict, "; ".join(found.faults)) == (verdict, said)
+    assert what_to_stop(world.snapshot.sockets, world.snapshot) == "cockpit.socket"
+
+
+def test_a_service_for_each_connection_is_of_its_socket_unit() -> None:
+    inetd = expect(unit=["cockpit@.service"])
+    assert match(inetd, World().hold(9090, FOR_COCKPIT)).verdict == OWNER
+
+
 @pytest.mark.parametrize(
     ("world", "what"),
     [
