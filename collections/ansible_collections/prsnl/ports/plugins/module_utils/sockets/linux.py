@@ -257,19 +257,20 @@ def _parse_other_states(
 
 def _parse_row(fields: t.Sequence[str], protocol: str, byteorder: str) -> Socket:
     address, port = fields[1].split(":")
-    peer, peer_port = fields[2].split(":")
-    state = _other_state(
-        protocol, int(fields[3], 16), _parse_hex_address(peer, byteorder), int(peer_port, 16)
-    )
-    return Socket(
+    listener = Socket(
         protocol=protocol,
         address=_parse_hex_address(address, byteorder),
         port=int(port, 16),
         v6only=None if len(address) > 8 else False,  # noqa: PLR2004
         uid=int(fields[7]),
         inode=int(fields[9]),
-        **state,
     )
+    state = int(fields[3], 16)
+    if state == BOUND_STATE[protocol]:
+        return listener
+    peer, peer_port = fields[2].split(":")
+    far = _parse_hex_address(peer, byteorder)
+    return replace(listener, **_other_state(protocol, state, far, int(peer_port, 16)))
 
 
 def _parse_hex_address(text: str, byteorder: str) -> str:
@@ -390,10 +391,11 @@ def parse_diag(payload: bytes, protocol: str) -> Socket:
     )
     is_ipv4 = family == socket.AF_INET
     v6only: t.Optional[bool] = False if is_ipv4 else None
-    for kind, value in _attributes(payload, INET_DIAG_MSG.size):
-        if kind == INET_DIAG_SKV6ONLY:
-            v6only = value[0] != 0
-    return Socket(
+    if not is_ipv4:
+        for kind, value in _attributes(payload, INET_DIAG_MSG.size):
+            if kind == INET_DIAG_SKV6ONLY:
+                v6only = value[0] != 0
+    listener = Socket(
         protocol=protocol,
         address=address_text(address[:4] if is_ipv4 else address),
         port=int.from_bytes(port, "big"),
@@ -401,13 +403,11 @@ def parse_diag(payload: bytes, protocol: str) -> Socket:
         uid=uid,
         inode=inode,
         device=_device(index) if index else "",
-        **_other_state(
-            protocol,
-            state,
-            address_text(peer[:4] if is_ipv4 else peer),
-            int.from_bytes(peer_port, "big"),
-        ),
     )
+    if state == BOUND_STATE[protocol]:
+        return listener
+    far = address_text(peer[:4] if is_ipv4 else peer)
+    return replace(listener, **_other_state(protocol, state, far, int.from_bytes(peer_port, "big")))
 
 
 def _attributes(payload: bytes, offset: int) -> t.Iterator[tuple[int, bytes]]:
@@ -428,8 +428,6 @@ def _device(index: int) -> str:
 
 
 def _other_state(protocol: str, state: int, peer: str, port: int) -> dict[str, t.Any]:
-    if state == BOUND_STATE[protocol]:
-        return {}
     if protocol == "tcp" and state in (TCP_CLOSE, TCP_BOUND_INACTIVE):
         return {"state": BOUND}
     is_closed = protocol == "tcp" and state in ENDED
