@@ -311,6 +311,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot impor
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.after import (
     apply_configuration,
+    apply_other_states,
     apply_redirects,
     fault_report,
     verify_host,
@@ -379,6 +380,7 @@ def main() -> None:
             settle=0 if module.check_mode else params["settle"],
             leases=leases,
         )
+        apply_other_states(results, snapshot, time.time())
         configurations = read_configurations() if params["configuration"] else []
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))

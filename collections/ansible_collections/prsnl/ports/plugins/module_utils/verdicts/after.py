@@ -34,7 +34,10 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     endpoint_text,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.redirects import Redirects
-from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import take_snapshot
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import (
+    take_snapshot,
+    with_other_states,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.configuration import Judgement
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.probes import (
     PROBES,
@@ -353,6 +356,28 @@ def _pids(result: Verification, snapshot: Snapshot) -> set[int]:
     return {
         holder.pid for sock in result.sockets for holder in snapshot.holders.get(sock.inode, ())
     }
+
+
+def apply_other_states(results: t.Sequence[Verification], snapshot: Snapshot, now: float) -> None:
+    """Add what else is on the ports of endpoints that nothing listens on, if anything is.
+
+    :raises OSError: the sockets can't be read.
+    """
+    unbound = [r for r in results if not r.sockets and r.endpoint.expect == "bound" and not r.ok]
+    if not unbound:
+        return
+    snapshot = with_other_states(snapshot, {result.endpoint.key for result in unbound})
+    for result in unbound:
+        endpoint = result.endpoint
+        users = unique(
+            f"{sock} has {describe_holders(snapshot, sock, now)}"
+            for sock in snapshot.sockets
+            if sock.state
+            and (sock.protocol, sock.port) == endpoint.key
+            and overlaps(sock, endpoint.listen)
+        )
+        if users:
+            result.messages.append(f"{listed(users)}, which may keep it from its port.")
 
 
 def apply_redirects(results: t.Sequence[Verification], redirects: Redirects) -> None:

@@ -48,6 +48,7 @@ facts = {"registry": "ports.yml", "now": 0}
 checks, _snapshot, unread = before.check_host(endpoints, host="box", **facts)
 snapshot = take_snapshot()
 found = after.verify_plan(endpoints, snapshot, **facts)
+after.apply_other_states(found, snapshot, 0)
 after.apply_redirects(found, read_host_redirects())
 unregistered = strangers.find_unregistered(
     snapshot, allowed=[], leases=[], login=Login(frozenset(), None), limits=read_port_limits(),
@@ -175,6 +176,12 @@ def test_sockets_that_do_not_listen(program: str, said: str | tuple[str, ...]) -
         text in found.check["message"] for text in ([said] if isinstance(said, str) else said)
     )
     assert "Stop it" not in found.check["message"]
+    messages = found.verified["messages"]
+    assert messages[0].startswith("nothing listens on 127.0.0.1:8080.")
+    for message in messages[1:]:
+        assert message.startswith("127.0.0.1:8080 has a ")
+        assert message.endswith(", which may keep it from its port.")
+    assert len(messages) == 1 + ("shows no socket of it" not in found.check["message"])
 
 
 def test_a_connected_socket_for_datagrams() -> None:
