@@ -200,7 +200,10 @@ def _classify(
         services = unique(
             other.service
             for other in endpoints
-            if other.expect != "silent" and other.has(sock, snapshot)
+            if other.expect != "silent"
+            and other.has(sock, snapshot)
+            # A service doesn't move away from a port on which it doesn't listen.
+            and (not sock.state or other.service == endpoint.service)
         )
         lease = None if services else lease_of(sock, leases, snapshot)
         if endpoint.service in services:

@@ -182,6 +182,16 @@ def test_a_connection_that_was_there_when_its_server_stopped_is_its_own() -> Non
     assert check(world, plan, trials=BUSY)["web.http"].verdict == "ours"
 
 
+def test_a_connection_of_another_service_is_no_move() -> None:
+    """That service is where it should be, and only happened to get the port."""
+    world = World().hold_all(9090, "prometheus")
+    world.hold(8080, "prometheus", on="127.0.0.1", state=CONNECTED, peer="127.0.0.1:9100")
+    plan = [endpoint("web.http", 8080, listen=LOOPBACK), endpoint("prometheus.http", 9090)]
+    found = check(world, *plan, trials=BUSY)["web.http"]
+    assert found.verdict == "foreign"
+    assert "by a connection to 127.0.0.1:9100 of prometheus" in (found.conflict or "")
+
+
 def test_what_only_the_kernel_knows_is_said() -> None:
     (one,) = check(World(), endpoint("web.http", 8080, listen=LOOPBACK), trials=BUSY).values()
     assert one.verdict == "foreign"
