@@ -149,17 +149,26 @@ def _all_leased(sockets: t.Iterable[Socket], leases: t.Sequence[Lease], snapshot
 def _attributed(
     endpoint: HostEndpoint, endpoints: t.Sequence[HostEndpoint], snapshot: Snapshot
 ) -> list[Socket]:
-    """Return the sockets on the endpoint's port, except those on the address of another one."""
+    """Return the sockets by which an endpoint is judged.
+
+    Those on its port that receive on its addresses, and those of its own daemon that don't, except
+    on the address of another endpoint. Everything else there is a listener that nobody registered.
+    """
     neighbours = [
         other for other in endpoints if other.key == endpoint.key and other.id != endpoint.id
     ]
+    here = [sock for sock in snapshot.sockets if (sock.protocol, sock.port) == endpoint.key]
+    if endpoint.expect == "silent":
+        return [
+            sock for sock in here if not any(overlaps(sock, other.listen) for other in neighbours)
+        ]
     return [
         sock
-        for sock in snapshot.sockets
-        if (sock.protocol, sock.port) == endpoint.key
-        and (
-            overlaps(sock, endpoint.listen)
-            or not any(overlaps(sock, other.listen) for other in neighbours)
+        for sock in here
+        if (overlaps(sock, endpoint.listen) and endpoint.can_meet(sock, here, snapshot))
+        or (
+            endpoint.has(sock, snapshot)
+            and not any(overlaps(sock, other.listen) for other in neighbours)
         )
     ]
 
@@ -195,6 +204,9 @@ def _verify_owner(result: Verification, snapshot: Snapshot, now: float) -> None:
 
 def _verify_addresses(result: Verification) -> None:
     endpoint = result.endpoint
+    if endpoint.owner.is_kernel:
+        # It binds what its parts ask for, which no configuration of ours says.
+        return
     for sock in result.sockets:
         if not is_allowed(sock, endpoint.allowed):
             allowed = listed([str(network) for network in endpoint.allowed], "or")

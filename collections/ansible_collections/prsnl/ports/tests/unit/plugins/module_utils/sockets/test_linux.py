@@ -316,7 +316,11 @@ def test_an_unprivileged_reader_sees_the_socket_but_not_the_holder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("has_capability", "obstacle"), [(False, linux.NO_PTRACE), (True, linux.CONFINED)]
+    ("has_capability", "obstacle"),
+    [
+        (False, linux.NO_CAPABILITY.format("SYS_PTRACE and DAC_READ_SEARCH")),
+        (True, linux.CONFINED),
+    ],
 )
 def test_a_root_that_may_not_look_at_a_process_says_so(
     monkeypatch: pytest.MonkeyPatch, has_capability: bool, obstacle: str
@@ -342,7 +346,7 @@ import sys
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets import linux, snapshot
 seen = snapshot.take_snapshot({("tcp", int(sys.argv[1]))})
 inode = next(s.inode for s in seen.sockets if s.port == int(sys.argv[1]))
-print(len(seen.holders[inode]), seen.obstacle == linux.NO_PTRACE)
+print(len(seen.holders[inode]), seen.obstacle == linux.NO_CAPABILITY.format("SYS_PTRACE"))
 """
 
 
