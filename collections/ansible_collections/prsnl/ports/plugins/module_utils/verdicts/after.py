@@ -48,7 +48,8 @@ PROBE_TIMEOUT = 5.0
 LEASABLE = ("alternative", "reserved")
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
-Target = tuple[str, str, int]
+# Probe, address, port, and the name of the server.
+Target = tuple[str, str, int, str]
 
 
 @dataclass
@@ -383,7 +384,7 @@ def _probe_all(results: t.Sequence[Verification], answered: set[Target]) -> None
     faults: dict[str, list[str]] = {}
     for (result, target), fault in zip(jobs, answers):  # noqa: B905
         if fault:
-            text = f"{endpoint_text(*target[1:])}: {fault}"
+            text = f"{endpoint_text(*target[1:3])}: {fault}"
             faults.setdefault(result.endpoint.id, []).append(text)
         else:
             answered.add(target)
@@ -396,7 +397,7 @@ def _probe_all(results: t.Sequence[Verification], answered: set[Target]) -> None
 
 def _targets(endpoint: HostEndpoint) -> list[Target]:
     return [
-        (endpoint.probe, LOOPBACK.get(address, address), endpoint.port)
+        (endpoint.probe, LOOPBACK.get(address, address), endpoint.port, endpoint.server_name)
         for address in endpoint.listen
     ]
 
@@ -404,7 +405,8 @@ def _targets(endpoint: HostEndpoint) -> list[Target]:
 def _probe(target: Target) -> str:
     """Return why a probe failed; empty if it didn't."""
     try:
-        run_probe(*target, timeout=PROBE_TIMEOUT)
+        probe, address, port, name = target
+        run_probe(probe, address, port, PROBE_TIMEOUT, name)
     except ProbeError as error:
         return str(error)
     return ""
