@@ -125,10 +125,17 @@ class Redirects:
     local: t.Mapping[str, str] = field(default_factory=dict)
     unread: str = ""
 
-    def of(self, protocol: str, port: int, listen: t.Iterable[str]) -> t.Optional[Redirect]:
-        """Return where packets go that are meant for a port on these addresses; None if nowhere."""
+    def of(
+        self, protocol: str, port: int, listen: t.Iterable[str], device: str = ""
+    ) -> t.Optional[Redirect]:
+        """Return where packets go that are meant for a port on these addresses; None if nowhere.
+
+        :param device: the only one of which packets are wanted; empty for all.
+        """
         found = None
         for packet in self._packets(protocol, port, listen):
+            if device and packet.device not in ("", device):
+                continue
             for chain in self.chains:
                 if chain.hook != packet.hook or packet.address.version not in chain.versions:
                     continue
@@ -144,11 +151,11 @@ class Redirects:
             is_any = text in ANY
             version = ipaddress.ip_address(text).version
             here = self.local if is_any else {text: self.local.get(text, "")}
-            for address, device in here.items():
+            for address, name in here.items():
                 ip = ipaddress.ip_address(address)
                 if ip.version == version:
                     hook = OUTPUT if ip.is_loopback else PREROUTING
-                    yield Packet(protocol, port, ip, device, hook, is_any)
+                    yield Packet(protocol, port, ip, name, hook, is_any)
 
 
 def _walk(
@@ -453,7 +460,8 @@ def _nft_rules(
                 yield _nft_verdict((*matches, match), verdict, where)
         elif kind in ("dnat", "redirect", "tproxy"):
             chosen = [_map_match(data[k], sets) for k in ("addr", "port") if _is_map(data, k)]
-            yield Rule((*matches, *chosen), target=_nft_target(kind, data), text=where)
+            family = _family_match((data or {}).get("family"))
+            yield Rule((*matches, *chosen, family), target=_nft_target(kind, data), text=where)
         elif kind in ("limit", "quota"):
             matches.append(lambda _packet: None)
         elif kind == "xt":
@@ -482,6 +490,12 @@ def _map_match(value: t.Mapping[str, t.Any], sets: t.Mapping[str, t.Any]) -> Mat
     keys = [key for key, _value in _elements(value["map"]["data"], sets)]
     match = _nft_match(value["map"]["key"], {"set": keys}, False, sets)
     return lambda packet: match(packet) is not False
+
+
+def _family_match(family: t.Optional[str]) -> Match:
+    """Return a match of the family that a rule of both can rewrite."""
+    versions = FAMILIES.get(family or "", (4, 6))
+    return lambda packet: packet.address.version in versions
 
 
 def _nft_target(kind: str, data: t.Any) -> Target:

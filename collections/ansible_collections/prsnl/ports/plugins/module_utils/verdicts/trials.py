@@ -54,7 +54,7 @@ def try_endpoint(endpoint: HostEndpoint, addresses: t.Iterable[str], redirects: 
     listen = endpoint.listen or ("0.0.0.0", "::")  # noqa: S104
     return Trial(
         **{name: tuple(values) for name, values in found.items()},
-        redirect=redirects.of(endpoint.protocol, endpoint.port, listen),
+        redirect=redirects.of(endpoint.protocol, endpoint.port, listen, endpoint.device),
     )
 
 
