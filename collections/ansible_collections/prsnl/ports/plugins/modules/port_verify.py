@@ -383,13 +383,12 @@ def main() -> None:
     strangers = []
     if policy != "ignore":
         strangers = find_unregistered(
-            endpoints,
             snapshot,
             allowed=allowed,
             leases=leases,
             login=read_login(),
             limits=read_port_limits(),
-            known=[sock for result in results for sock in result.elsewhere],
+            known=[s for result in results for s in (*result.sockets, *result.elsewhere)],
             registry=registry,
             now=time.time(),
         )

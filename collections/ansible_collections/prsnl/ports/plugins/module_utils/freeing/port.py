@@ -65,7 +65,7 @@ def find_holding(port: int, protocol: str, snapshot: Snapshot, now: float) -> t.
         return None
     holders = {h.pid: h for s in sockets for h in snapshot.holders.get(s.inode, ())}
     containers = {sock.container for sock in sockets}
-    addresses = listed(unique(sock.address for sock in sockets))
+    addresses = listed(unique(sock.where for sock in sockets))
     who = listed(unique(describe_holders(snapshot, sock, now) for sock in sockets))
     return Holding(
         label=f"{port}/{protocol}",

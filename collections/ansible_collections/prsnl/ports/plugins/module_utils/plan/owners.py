@@ -31,6 +31,9 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.containers imp
     is_proxy,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
+    BOUND,
+    CLOSED,
+    CONNECTED,
     Container,
     Holder,
     Snapshot,
@@ -154,14 +157,18 @@ def match_owner(owner: ExpectedOwner, snapshot: Snapshot, sock: Socket) -> Match
         match = _match_container(owner.container, holders, sock)
         if match.verdict != OWNER or sock.is_published or not holders:
             return match
-    elif sock.is_published or (sock.container and not holders):
+    elif sock.container and (sock.is_published or not holders):
         wanted = listed(owner.processes, "or") if owner.processes else str(owner)
-        return Match(OTHER, (f"it is published for {sock.container}, expected {wanted}",))
+        fault = f"it is published for {sock.container}, expected {wanted}"
+        stems = {unit.rpartition(".")[0] for unit in owner.units}
+        return Match(OTHER, (fault,), is_like=sock.container.name in {*owner.processes, *stems})
     return _match_processes(owner, holders, snapshot)
 
 
 def _match_nobody(owner: ExpectedOwner, snapshot: Snapshot, sock: Socket) -> Match:
     was_looked_for = not sock.inode or sock.inode in snapshot.holders
+    if sock.state == CLOSED:
+        return Match(OTHER)
     if snapshot.obstacle or not was_looked_for:
         return Match(UNKNOWN, missing=snapshot.obstacle or "")
     return Match(OWNER if owner.is_kernel else OTHER)
@@ -318,6 +325,22 @@ def _unit_text(holder: Holder) -> str:
 
 def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
     """Return who holds a socket, for people: processes, pids, users, start, units."""
+    if sock.state == CLOSED:
+        return f"a connection to {sock.peer} that has ended"
+    who = _describe(snapshot, sock, now)
+    if sock.state == CONNECTED:
+        return f"a connection to {sock.peer} of {who}"
+    return f"a socket that doesn't listen, of {who}" if sock.state == BOUND else who
+
+
+def is_kernels(snapshot: Snapshot, sock: Socket) -> bool:
+    """Tell whether nobody has a socket but the kernel itself, as far as that can be told."""
+    return not (
+        snapshot.holders.get(sock.inode) or snapshot.obstacle or sock.container or sock.state
+    )
+
+
+def _describe(snapshot: Snapshot, sock: Socket, now: float) -> str:
     holders = snapshot.holders.get(sock.inode, ())
     prefix = f"{sock.container}, by " if sock.container else ""
     if not holders:
@@ -325,7 +348,9 @@ def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
             return f"{sock.container}, which its engine publishes there"
         if snapshot.obstacle:
             return f"a process of user {user_name(sock.uid)} that may not be looked at"
-        return "the kernel, or a process that this host can't see (in a container, for example)"
+        if snapshot.is_nested:
+            return "the kernel, or a process outside of this container, which can't be seen in it"
+        return "the kernel itself"
     texts = []
     for process in unique(holder.process for holder in holders):
         same = [holder for holder in holders if holder.process == process]
@@ -342,7 +367,7 @@ def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
         labels = unique(holder.label for holder in same if holder.label)
         if labels:
             facts.append(f"launchd label {listed(labels)}")
-        programs = unique(program_of(holder) for holder in same if not _tells_program(holder))
+        programs = unique(h.executable or "" for h in same if not _tells_program(h))
         if programs:
             facts.append(f"program {listed(programs)}")
         texts.append(f"{process} ({', '.join(facts)})")
@@ -383,7 +408,9 @@ def brief_holders(snapshot: Snapshot, sockets: t.Iterable[Socket]) -> str:
         return listed(containers)
     holders = [holder for sock in sockets for holder in snapshot.holders.get(sock.inode, ())]
     if not holders:
-        return "unknown" if snapshot.obstacle else "no process"
+        if all(sock.state == CLOSED for sock in sockets):
+            return "a connection that has ended"
+        return "unknown" if snapshot.obstacle or snapshot.is_nested else "the kernel"
     return _brief(
         unique(holder.process for holder in holders), unique(holder.user for holder in holders)
     )

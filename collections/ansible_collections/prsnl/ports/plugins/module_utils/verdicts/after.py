@@ -48,7 +48,8 @@ PROBE_TIMEOUT = 5.0
 LEASABLE = ("alternative", "reserved")
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
-Target = tuple[str, str, int]
+# Probe, address, port, and the name of the server.
+Target = tuple[str, str, int, str]
 
 
 @dataclass
@@ -149,17 +150,26 @@ def _all_leased(sockets: t.Iterable[Socket], leases: t.Sequence[Lease], snapshot
 def _attributed(
     endpoint: HostEndpoint, endpoints: t.Sequence[HostEndpoint], snapshot: Snapshot
 ) -> list[Socket]:
-    """Return the sockets on the endpoint's port, except those on the address of another one."""
+    """Return the sockets by which an endpoint is judged.
+
+    Those on its port that receive on its addresses, and those of its own daemon that don't, except
+    on the address of another endpoint. Everything else there is a listener that nobody registered.
+    """
     neighbours = [
         other for other in endpoints if other.key == endpoint.key and other.id != endpoint.id
     ]
+    here = [sock for sock in snapshot.sockets if (sock.protocol, sock.port) == endpoint.key]
+    if endpoint.expect == "silent":
+        return [
+            sock for sock in here if not any(overlaps(sock, other.listen) for other in neighbours)
+        ]
     return [
         sock
-        for sock in snapshot.sockets
-        if (sock.protocol, sock.port) == endpoint.key
-        and (
-            overlaps(sock, endpoint.listen)
-            or not any(overlaps(sock, other.listen) for other in neighbours)
+        for sock in here
+        if (overlaps(sock, endpoint.listen) and endpoint.can_meet(sock, here, snapshot))
+        or (
+            endpoint.has(sock, snapshot)
+            and not any(overlaps(sock, other.listen) for other in neighbours)
         )
     ]
 
@@ -195,6 +205,9 @@ def _verify_owner(result: Verification, snapshot: Snapshot, now: float) -> None:
 
 def _verify_addresses(result: Verification) -> None:
     endpoint = result.endpoint
+    if endpoint.owner.is_kernel:
+        # It binds what its parts ask for, which no configuration of ours says.
+        return
     for sock in result.sockets:
         if not is_allowed(sock, endpoint.allowed):
             allowed = listed([str(network) for network in endpoint.allowed], "or")
@@ -371,7 +384,7 @@ def _probe_all(results: t.Sequence[Verification], answered: set[Target]) -> None
     faults: dict[str, list[str]] = {}
     for (result, target), fault in zip(jobs, answers):  # noqa: B905
         if fault:
-            text = f"{endpoint_text(*target[1:])}: {fault}"
+            text = f"{endpoint_text(*target[1:3])}: {fault}"
             faults.setdefault(result.endpoint.id, []).append(text)
         else:
             answered.add(target)
@@ -384,7 +397,7 @@ def _probe_all(results: t.Sequence[Verification], answered: set[Target]) -> None
 
 def _targets(endpoint: HostEndpoint) -> list[Target]:
     return [
-        (endpoint.probe, LOOPBACK.get(address, address), endpoint.port)
+        (endpoint.probe, LOOPBACK.get(address, address), endpoint.port, endpoint.server_name)
         for address in endpoint.listen
     ]
 
@@ -392,7 +405,8 @@ def _targets(endpoint: HostEndpoint) -> list[Target]:
 def _probe(target: Target) -> str:
     """Return why a probe failed; empty if it didn't."""
     try:
-        run_probe(*target, timeout=PROBE_TIMEOUT)
+        probe, address, port, name = target
+        run_probe(probe, address, port, PROBE_TIMEOUT, name)
     except ProbeError as error:
         return str(error)
     return ""

@@ -539,9 +539,9 @@ def test_a_crowd_of_holders_is_described_briefly() -> None:
 @pytest.mark.parametrize(
     ("process", "executable", "more"),
     [
-        ("MainThread", "/usr/bin/node", ", program node"),
-        ("gunicorn: maste", "/usr/bin/python3.11", ", program python3.11"),
-        ("uvicorn", "/usr/bin/python3.11", ", program python3.11"),
+        ("MainThread", "/usr/bin/node", ", program /usr/bin/node"),
+        ("gunicorn: maste", "/usr/bin/python3.11", ", program /usr/bin/python3.11"),
+        ("uvicorn", "/usr/bin/python3.11", ", program /usr/bin/python3.11"),
         ("python3", "/usr/bin/python3.11", ""),
         ("prometheus-node", "/usr/bin/prometheus-node-exporter", ""),
         ("nginx", "/usr/sbin/nginx", ""),
@@ -568,6 +568,6 @@ def test_a_start_of_another_day_has_its_date() -> None:
 
 
 def test_who_is_not_seen_is_not_nobody() -> None:
-    for world, text in ((World(), "no process"), (World(obstacle=BECOME), "unknown")):
+    for world, text in ((World(), "the kernel"), (World(obstacle=BECOME), "unknown")):
         world.hold(80)
         assert brief_holders(world.snapshot, world.snapshot.sockets) == text

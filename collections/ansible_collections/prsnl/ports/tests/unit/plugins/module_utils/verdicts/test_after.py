@@ -291,7 +291,7 @@ class Host:
         holder = Holder(pid, self.process, None, "web", "web.service", self.since)
         return Snapshot(sockets, {1: (holder,), 2: (holder,)}, None, True)
 
-    def _probe(self, probe: str, address: str, port: int, timeout: float) -> None:
+    def _probe(self, probe: str, address: str, port: int, timeout: float, name: str) -> None:
         self.asked.append((probe, address, port))
         if self.now < self.answers_at:
             raise probes.ProbeError("no answer")

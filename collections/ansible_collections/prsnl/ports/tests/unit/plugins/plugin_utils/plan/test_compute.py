@@ -74,6 +74,8 @@ def test_an_internal_endpoint_is_for_its_consumers() -> None:
             "kernel": False,
         },
         "probe": "tcp",
+        "server_name": None,
+        "device": None,
         "metrics": None,
         "routes": {},
         "browser_origin": False,
