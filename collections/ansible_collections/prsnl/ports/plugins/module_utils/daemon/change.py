@@ -182,11 +182,19 @@ class Daemon:
         return [f for f in self.request.files if self._former[f.path] != f.wanted]
 
     def diff(self) -> list[dict[str, str]]:
-        """Return the differences of the files that aren't secret, as Ansible prints them."""
+        """Return the differences of the files that aren't secret, as Ansible prints them.
+
+        Where others than root could have put it there, only what was rendered before is shown: it
+        may be anything that they may not read themselves.
+        """
+        manifest = read_manifest(self._manifest_path)
+        rendered = manifest.files if manifest else {}
         result = []
         for file in self.changed_files:
             former = self._former[file.path]
             before = former.data.decode(errors="replace") if former else ""
+            if former and rendered.get(file.path) != former.sha256 and not is_safe(file.path):
+                before = "Not shown: others than root may change this file.\n"
             after = file.wanted.data.decode(errors="replace") if file.wanted else ""
             if file.is_secret:
                 before, after = "", "The content is secret.\n"
@@ -442,6 +450,12 @@ class Daemon:
 
     def _prepare(self) -> None:
         for step in self._unmade():
+            if not is_safe(step.creates):
+                raise DaemonError(
+                    f"{step.creates} is in a folder that others than root may change, and root"
+                    f" would run {step.command[0]} to make it there. Nobody else than root may"
+                    " write to that folder"
+                )
             code, out, err = self._run(step.command, step.stdin)
             if code != 0:
                 raise DaemonError(

@@ -356,6 +356,9 @@ def look(
 
 def has_download(download: Download, directory: str = DIRECTORY) -> bool:
     """Tell whether what was downloaded is there, as it was put there."""
+    if not is_safe(download.path):
+        # Whatever it is now, it may be something else when it is run.
+        return False
     listing = read_listing(download.path, directory)
     if listing and listing.checksum == download.checksum:
         return is_as_listed(listing)
@@ -378,10 +381,10 @@ def begin_downloads(parts: Parts, missing: Missing, undo: Undo) -> dict[str, str
             os.makedirs(CACHE, mode=0o755, exist_ok=True)
         if download.kind == "deb":
             continue
-        if download.kind == "archive" and not is_safe(download.path):
+        if not is_safe(download.path):
             raise DaemonError(
-                f"{download.path} is in a folder that others than root may change. An archive is"
-                " unpacked by root; choose another folder, or make that one root's"
+                f"{download.path} is in a folder that others than root may change. It is downloaded"
+                " and put there by root; choose another folder, or make that one root's"
             )
         os.makedirs(os.path.dirname(download.path), mode=0o755, exist_ok=True)
         # Only root can enter it, whatever an archive says about its own folder.

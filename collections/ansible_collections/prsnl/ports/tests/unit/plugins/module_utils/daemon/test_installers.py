@@ -273,13 +273,34 @@ def test_a_download_is_prepared_where_only_root_can_enter(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
-def test_an_archive_is_not_unpacked_where_others_could_lead_it_away(tmp_path: Path) -> None:
-    os.chown(tmp_path, 64321, 64321)
-    download = archive(tmp_path / "shop")
-    with pytest.raises(DaemonError, match="is in a folder that others than root may change"):
-        begin_downloads(
-            Parts(downloads=(download,)), Missing(downloads=(URL,)), undo_of(tmp_path / "own")
-        )
+@pytest.mark.parametrize("kind", ["archive", "file"])
+@pytest.mark.parametrize("mode", [0o755, 0o775, 0o777])
+def test_nothing_is_downloaded_to_where_others_could_lead_it_away(
+    tmp_path: Path, kind: str, mode: int
+) -> None:
+    """Even a folder that is still to be made: it would be made where their link leads to."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    theirs.chmod(mode)
+    if mode == 0o755:
+        os.chown(theirs, 64321, 64321)
+    for path in (theirs / "shop", theirs / "new" / "shop"):
+        download = archive(path, kind)
+        undo = undo_of(tmp_path / path.parent.name)
+        with pytest.raises(DaemonError, match="is in a folder that others than root may change"):
+            begin_downloads(Parts(downloads=(download,)), Missing(downloads=(URL,)), undo)
+    assert os.listdir(theirs) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
+def test_a_program_that_others_can_exchange_is_not_there(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "shop").write_bytes(b"x")
+    download = archive(theirs / "shop", "file")
+    assert has_download(download, str(tmp_path / "state"))
+    os.chown(theirs, 64321, 64321)
+    assert not has_download(download, str(tmp_path / "state"))
 
 
 def test_a_file_is_there_by_its_content(tmp_path: Path) -> None:
