@@ -11,6 +11,7 @@ import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.freeing.port import Way
+from ansible_collections.prsnl.ports.plugins.module_utils.host import undo
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import Changer, HostLock
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostPlan
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login
@@ -35,7 +36,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> list[str
     monkeypatch.setattr(free_port, "read_login", lambda: Login(frozenset(), None))
     monkeypatch.setattr(free_port, "stop", stop)
     changing = functools.partial(
-        free_port.changing, path=str(tmp_path / "lock"), folders=[str(tmp_path / "undo")]
+        undo.changing, path=str(tmp_path / "lock"), folders=[str(tmp_path / "undo")]
     )
     monkeypatch.setattr(free_port, "changing", changing)
     return done

@@ -286,7 +286,7 @@ def test_nothing_is_downloaded_to_where_others_could_lead_it_away(
         os.chown(theirs, 64321, 64321)
     for path in (theirs / "shop", theirs / "new" / "shop"):
         download = archive(path, kind)
-        undo = undo_of(tmp_path / path.parent.name)
+        undo = undo_of(tmp_path / "own" / path.parent.name)
         with pytest.raises(DaemonError, match="is in a folder that others than root may change"):
             begin_downloads(Parts(downloads=(download,)), Missing(downloads=(URL,)), undo)
     assert os.listdir(theirs) == []

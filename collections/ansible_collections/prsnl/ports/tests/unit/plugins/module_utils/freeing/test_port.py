@@ -284,11 +284,10 @@ def test_a_number_that_is_used_again_between_term_and_kill_is_spared(
     killed: list[int] = []
     with running("stubborn") as (_process, port):
         found = look(port)
-        real = free_port.take_snapshot
         looks = iter(range(100))
 
         def snapshot(keys: t.Any) -> t.Any:
-            seen = real(keys)
+            seen = take_snapshot(keys)
             # After the first signal, another process has the socket.
             moved = {inode: (daemon("child", 1),) for inode in seen.holders}
             return seen if next(looks) == 0 else dataclasses.replace(seen, holders=moved)
