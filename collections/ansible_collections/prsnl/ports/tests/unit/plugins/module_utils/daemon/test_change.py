@@ -358,7 +358,7 @@ def test_a_service_leads_root_nowhere(shop: Shop, kind: str) -> None:
     else:
         os.mkfifo(path)
     request = DaemonRequest(UNIT, (replace(shop.config, path=str(path)),), ())
-    with pytest.raises(OSError, match="symbolic link|second name|not a regular file"):
+    with pytest.raises(OSError, match=r"symbolic link|second name|not a regular file"):
         shop.apply(request)
     assert secret.read_text(encoding="utf-8") == "root's own secret"
     assert (secret.stat().st_uid, secret.stat().st_mode & 0o777) == (0, 0o600)

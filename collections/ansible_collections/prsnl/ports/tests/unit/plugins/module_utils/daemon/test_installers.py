@@ -17,6 +17,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import installe
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.archives import (
     list_tree,
     listing_path,
+    write_listing,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import (
     DaemonError,
@@ -357,3 +358,33 @@ def test_packages_that_are_downloaded_replace_those_by_name(programs: Programs) 
     assert [step.module for step in steps] == ["ansible.builtin.get_url", "ansible.builtin.apt"]
     assert steps[1].arguments == {"deb": steps[0].arguments["dest"]}
     assert json.dumps([dict(step.arguments) for step in steps]), "Ansible sends it as JSON"
+
+
+@pytest.mark.parametrize("what", ["file.txt", "uploads/photo.jpg", ".git/HEAD"])
+def test_an_archive_replaces_no_folder_of_somebody_else(tmp_path: Path, what: str) -> None:
+    place = tmp_path / "srv" / "shop"
+    (place / what).parent.mkdir(parents=True)
+    (place / what).write_text("somebody's", encoding="utf-8")
+    download = archive(place)
+    state = str(tmp_path / "state")
+    with pytest.raises(DaemonError, match="no archive was unpacked to it by us. Nothing was"):
+        begin_downloads(
+            Parts(downloads=(download,)), Missing(downloads=(URL,)), undo_of(tmp_path), state
+        )
+    assert (place / what).read_text(encoding="utf-8") == "somebody's"
+
+
+@pytest.mark.parametrize("how", ["empty", "listed", "of an earlier release"])
+def test_an_archive_replaces_its_own_folder(tmp_path: Path, how: str) -> None:
+    place = tmp_path / "srv" / "shop"
+    place.mkdir(parents=True)
+    state = str(tmp_path / "state")
+    (tmp_path / "state" / "installed").mkdir(parents=True)
+    if how != "empty":
+        (place / "run").write_text("x", encoding="utf-8")
+    if how == "listed":
+        write_listing(list_tree(str(place), str(place), "sha256:old"), state)
+    if how == "of an earlier release":
+        (place / ".checksum").write_text("sha256:old", encoding="utf-8")
+    parts, missing = Parts(downloads=(archive(place),)), Missing(downloads=(URL,))
+    assert begin_downloads(parts, missing, undo_of(tmp_path), state)
