@@ -80,7 +80,8 @@ def files_of(folder: pathlib.Path) -> dict[str, bytes]:
 
 
 def is_signed_by(folder: pathlib.Path) -> bool:
-    command = ["openssl", "verify", "-CAfile", folder / "authority.pem", folder / "shop.pem"]
+    names = (str(folder / "authority.pem"), str(folder / "shop.pem"))
+    command = ["openssl", "verify", "-CAfile", *names]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 

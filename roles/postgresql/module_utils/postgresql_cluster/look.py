@@ -36,9 +36,9 @@ class Found:
     """What there is.
 
     ``memory_mb`` is what the server may use: the machine's, or less where a container, a slice or
-    the unit has a limit. ``is_unread`` says that a file of the unit, its template or a drop-in changed
-    on disk since systemd has read it. ``main`` is the text of `postgresql.conf`. ``unreachable`` tells why a
-    running server doesn't answer.
+    the unit has a limit. ``is_unread`` says that a file of the unit, its template or a drop-in
+    changed on disk since systemd has read it. ``main`` is the text of `postgresql.conf`.
+    ``unreachable`` tells why a running server doesn't answer.
     """
 
     state: str
