@@ -11,8 +11,8 @@ module: kibana_token
 short_description: Have a token of the service account elastic/kibana that Elasticsearch accepts
 version_added: 0.4.0
 description:
-  - Asks Elasticsearch whether it knows the token, and for another one if it doesn't, as after it was
-    built anew. Whoever keeps the token has to keep what is returned.
+  - Asks Elasticsearch whether it knows the token, and for another one if it doesn't, as after it
+    was built anew. Whoever keeps the token has to keep what is returned.
   - A token of the API is known to all nodes of a cluster. One of the same name gives way to it.
   - Elasticsearch is waited for. In check mode it is asked once, and no token is made.
 options:
@@ -77,6 +77,7 @@ token:
 """
 
 import base64
+import http
 import json
 import ssl
 import time
@@ -137,7 +138,7 @@ class Elasticsearch:
                     return Answer(response.status, response.read().decode(errors="replace"))
             except urllib.error.HTTPError as error:
                 answer = Answer(error.code, f"{url} answers {error.code}")
-                if error.code < 500:
+                if error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR:
                     return answer
             except (OSError, ValueError) as error:
                 answer = Answer(0, f"{url}: {getattr(error, 'reason', error)}")
@@ -160,7 +161,7 @@ class Elasticsearch:
             token = str(json.loads(answer.text)["token"]["value"])
         except (KeyError, TypeError, ValueError):
             token = ""
-        if answer.status != 200 or not token.strip():
+        if answer.status != http.HTTPStatus.OK or not token.strip():
             raise TokenError(f"Elasticsearch made no token {name}: {answer.text[:200]}")
         return token
 
@@ -178,17 +179,17 @@ def have(
     tries = 0
     while True:
         answer = nodes.knows(token) if token else Answer(401, "")
-        if answer.status == 200:
+        if answer.status == http.HTTPStatus.OK:
             return token
         if answer.status in (401, 403):
             answer = nodes.ask(AUTHENTICATE)
-            if answer.status == 200:
+            if answer.status == http.HTTPStatus.OK:
                 return nodes.make(name)
             tries += answer.status in (401, 403)
         if tries >= TRIES:
             raise TokenError(
-                f"Elasticsearch ({answer.text}) accepts neither the token nor the password of {USER}."
-                + REMEDY
+                f"Elasticsearch ({answer.text}) accepts neither the token nor the password of"
+                f" {USER}.{REMEDY}"
             )
         if time.monotonic() > end:
             raise TokenError(
@@ -214,7 +215,7 @@ def main() -> None:
     try:
         nodes = Elasticsearch(params["urls"], params["authority"], params["password"])
         if module.check_mode:
-            is_known = bool(params["token"]) and nodes.knows(params["token"]).status == 200
+            is_known = params["token"] and nodes.knows(params["token"]).status == http.HTTPStatus.OK
             module.exit_json(changed=not is_known, token=params["token"])
         token = have(nodes, params["token"], params["name"], params["timeout"], time.sleep)
     except (OSError, ValueError) as error:

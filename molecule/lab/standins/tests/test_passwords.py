@@ -50,14 +50,13 @@ class Search:
         self.folder = folder
         self.node: elasticsearch.Node | None = None
         self.rebuild()
-        server = web.Server(lambda request: self._node.answer(request), "127.0.0.1", 0, context)
-        self.server = server.start()
+        self.server = web.Server(self.answer, "127.0.0.1", 0, context).start()
         self.address = f"127.0.0.1:{self.server.server_port}"
 
-    @property
-    def _node(self) -> elasticsearch.Node:
+    def answer(self, request: web.Request) -> web.Response:
+        """What the node of the moment says."""
         assert self.node is not None
-        return self.node
+        return self.node.answer(request)
 
     def rebuild(self) -> None:
         """Lose all that it knew but the password."""
@@ -202,7 +201,7 @@ def test_elasticsearch_is_asked_for_the_password(
     context.load_cert_chain(certs / "authority.crt", certs / "key.pem")
     monkeypatch.setenv("ES_PATH_CONF", str(tmp_path / "search"))
     search = Search(tmp_path / "search", context)
-    hosts = {
+    hosts: dict[str, dict[str, t.Any]] = {
         "right": {"elasticsearch_password": "first"},
         "wrong": {"elasticsearch_password": "second"},
         "down": {
@@ -234,6 +233,7 @@ def test_elasticsearch_is_asked_for_the_password(
 def test_grafana_is_asked_for_the_password(tmp_path: Path) -> None:
     (tmp_path / "grafana.ini").write_text(
         f"[paths]\ndata = {tmp_path}\n[security]\nadmin_password = first\n"
+        "[server]\nhttp_port = 7430\n"
     )
     (tmp_path / "provisioning").mkdir()
     folders = [f"cfg:default.paths.{part}={tmp_path}" for part in ("data", "logs", "provisioning")]
