@@ -30,7 +30,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
-    STAGED,
+    ASIDE,
     Content,
     UnsafePathError,
     read_file,
@@ -565,7 +565,7 @@ def _read_record(path: str) -> dict[str, t.Any]:
 
 
 def _beside(path: str) -> str:
-    return os.path.join(os.path.dirname(path), f"{STAGED}{secrets.token_hex(8)}")
+    return os.path.join(os.path.dirname(path), f"{ASIDE}{secrets.token_hex(8)}")
 
 
 def _exchange_back(entry: t.Mapping[str, t.Any]) -> list[str]:

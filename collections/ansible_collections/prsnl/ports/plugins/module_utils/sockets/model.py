@@ -20,13 +20,21 @@ BOUND, CONNECTED, CLOSED = "bound", "connected", "ended"
 
 @dataclass(frozen=True)
 class Container:
-    """A container, by the engine that runs it (V(docker) or V(podman)) and its name."""
+    """A container, by the engine that runs it (V(docker) or V(podman)) and its name.
+
+    Every user may have an engine of their own, whose containers have whatever names: ``uid`` is
+    whose it is. ``id`` is the engine's own, empty where nobody has asked; other than a name, it is
+    never given to another container.
+    """
 
     engine: str
     name: str
+    uid: int = 0
+    id: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return f"{self.engine} container {self.name}"
+        whose = f" of {user_name(self.uid)}" if self.uid else ""
+        return f"{self.engine} container {self.name}{whose}"
 
 
 @dataclass(frozen=True)
