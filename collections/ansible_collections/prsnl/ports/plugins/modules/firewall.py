@@ -117,6 +117,14 @@ options:
     type: list
     elements: str
     default: ['podman*', 'docker*']
+  close_all:
+    description:
+      - Whether a Mac gets rules though its plan opens nothing to others, as that of one developer's
+        Mac. By default it doesn't, and RV(left_off) says so; services that are for this host only
+        are bound to loopback anyway. Rules that are there already are kept up to date.
+      - Macs only. Linux always gets its rules.
+    type: bool
+    default: false
   limits:
     description:
       - Limits of endpoints that are open to others, by the endpoint's id, such as C(nginx.https).
@@ -227,6 +235,10 @@ closes:
   type: list
   elements: str
   sample: ["8080/tcp (java)"]
+left_off:
+  description: Why this Mac got no rules.
+  returned: when it has none and gets none
+  type: str
 controller:
   description: The address that Ansible connects from. Empty if that isn't over SSH.
   returned: when O(state=present)
@@ -288,6 +300,10 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import (
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot
 
+LEFT_OFF = (
+    "No endpoint of this Mac is for other hosts, so its firewall was left off. Set close_all to"
+    " true to close it all the same."
+)
 # Seconds beyond the window in which the change is still nobody else's.
 GRACE = 10
 ARGUMENTS: dict[str, t.Any] = {
@@ -311,6 +327,7 @@ ARGUMENTS: dict[str, t.Any] = {
         "elements": "str",
         "default": ["podman*", "docker*"],
     },
+    "close_all": {"type": "bool", "default": False},
     "limits": {"type": "dict", "default": {}},
     "connection": {"type": "str", "choices": ["ssh", "other"], "default": "other"},
     "confirm": {
@@ -362,6 +379,15 @@ def look_before(
     ]
 
 
+def is_left_off(module: AnsibleModule, policy: Policy, change: RulesetChange) -> bool:
+    """Tell whether a Mac stays without rules, because nobody else is to reach anything on it."""
+    return (
+        platform.system() == "Darwin"
+        and not module.params["close_all"]
+        and not (policy.openings or policy.admissions or change.before)
+    )
+
+
 def ensure(
     module: AnsibleModule,
     run: Runner,
@@ -381,6 +407,8 @@ def ensure(
         # Check mode on a host whose packages are still to come.
         return {**result_of(RulesetChange(render(policy), "", render(policy), True, True)), **facts}
     change = firewall.compare(policy)
+    if is_left_off(module, policy, change):
+        return {"changed": False, "rules": "", "left_off": LEFT_OFF, **facts}
     result = {**result_of(change), **facts}
     for doubt in firewall.validate(policy, change, coexist=module.params["coexist"]):
         module.warn(f"Nobody can tell whether another firewall closes {doubt}.")

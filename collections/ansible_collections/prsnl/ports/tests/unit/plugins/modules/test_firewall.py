@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall import nftables, system
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
+    nftables,
+    pf_rules,
+    system,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import Firewall
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.present import (
     Carrier,
     Received,
@@ -328,3 +333,63 @@ def test_a_second_controller_is_refused_by_the_name_of_the_first(call: Call) -> 
     lock.take()
     assert "bob@server" in call()["msg"]
     assert call(check=True)["changed"]
+
+
+class SilentPf:
+    """A pf without rules; it counts what changes it."""
+
+    def __init__(self, live: str = "") -> None:
+        self.rules = live
+        self.loads = 0
+
+    render = staticmethod(pf_rules.render)
+
+    def live(self) -> str:
+        return self.rules
+
+    def others(self) -> list[str]:
+        return []
+
+    def check(self, rules: str) -> None:
+        del rules
+
+    def load(self, rules: str) -> None:
+        self.rules = rules
+        self.loads += 1
+
+    def lasts(self, rules: str) -> bool:
+        return rules == self.rules
+
+    def boot_files(self) -> list[str]:
+        return []
+
+    def boot_commands(self) -> list[list[str]]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("live", "arguments", "is_left"),
+    [("", {}, True), ("", {"close_all": True}, False), ("pass all\n", {}, False)],
+)
+def test_a_mac_that_opens_nothing_is_left_off(
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    live: str,
+    arguments: dict[str, t.Any],
+    is_left: bool,
+) -> None:
+    pf = SilentPf(live)
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr(firewall, "find_firewall", lambda *_a, **_k: simple_firewall(call, pf))
+    result = call(connection="other", **arguments)
+    assert ("left_off" in result) == is_left, result
+    assert pf.loads == (0 if is_left else 1)
+    assert result["changed"] == (not is_left)
+    if is_left:
+        assert "no endpoint of this mac is for other hosts" in result["left_off"].lower()
+
+
+def simple_firewall(call: Call, pf: SilentPf) -> Firewall:
+    root = call.kernel.root
+    folders = (str(root / "record"), str(root / "volatile"), str(root / "durable"))
+    return Firewall(t.cast("t.Any", pf), call.kernel.run, *folders, persistent=True)
