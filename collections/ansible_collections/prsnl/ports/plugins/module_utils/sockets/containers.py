@@ -228,7 +228,7 @@ def _ask(engine: str, uid: int) -> Listing:
         return Listing((), {})
 
 
-def _options(uid: int) -> dict[str, t.Any]:
+def engine_options(uid: int) -> dict[str, t.Any]:
     """Return the options with which an engine's program is started as a user.
 
     :raises OSError: that isn't possible.

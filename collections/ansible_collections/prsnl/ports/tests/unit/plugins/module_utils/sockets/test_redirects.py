@@ -306,7 +306,7 @@ def test_who_may_not_read_them_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         raise subprocess.CalledProcessError(1, command, "", "Operation not permitted\nmore\n")
 
     monkeypatch.setattr(redirects, "_run", refuse)
-    monkeypatch.setattr(redirects.shutil, "which", lambda name: f"/usr/sbin/{name}")
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/sbin/{name}")
     monkeypatch.setattr(redirects, "LEGACY", {4: "/nonexistent"})
     assert redirects.read_redirects({}).unread == "nft: Operation not permitted"
 
@@ -321,6 +321,6 @@ def test_rules_that_nobody_can_read_are_told(
 
     (tmp_path / "names").write_text("nat\n")
     monkeypatch.setattr(redirects, "_run", lacking)
-    monkeypatch.setattr(redirects.shutil, "which", lambda _name: None)
+    monkeypatch.setattr("shutil.which", lambda _name: None)
     monkeypatch.setattr(redirects, "LEGACY", {4: str(tmp_path / "names")})
     assert redirects.read_redirects({}).unread.startswith("iptables-legacy-save: [Errno 2]")
