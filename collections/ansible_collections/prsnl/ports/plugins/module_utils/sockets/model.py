@@ -11,6 +11,8 @@ import pwd
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
+
 BECOME = "Run the task with become: true."
 # The states of sockets that don't listen.
 BOUND, CONNECTED, CLOSED = "bound", "connected", "ended"
@@ -18,13 +20,21 @@ BOUND, CONNECTED, CLOSED = "bound", "connected", "ended"
 
 @dataclass(frozen=True)
 class Container:
-    """A container, by the engine that runs it (V(docker) or V(podman)) and its name."""
+    """A container, by the engine that runs it (V(docker) or V(podman)) and its name.
+
+    Every user may have an engine of their own, whose containers have whatever names: ``uid`` is
+    whose it is. ``id`` is the engine's own, empty where nobody has asked; other than a name, it is
+    never given to another container.
+    """
 
     engine: str
     name: str
+    uid: int = 0
+    id: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return f"{self.engine} container {self.name}"
+        whose = f" of {user_name(self.uid)}" if self.uid else ""
+        return f"{self.engine} container {self.name}{whose}"
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,7 @@ def address_text(raw: bytes) -> str:
 def user_name(uid: int) -> str:
     """Return the name of a uid, or the number where it has none."""
     try:
-        return pwd.getpwuid(uid).pw_name
+        return printable(pwd.getpwuid(uid).pw_name)
     except KeyError:
         return str(uid)
 

@@ -350,6 +350,7 @@ def test_launchd_labels(found: Holder, verdict: str, said: str) -> None:
 # --- containers ----------------------------------------------------------------------------------
 
 WEB, MINER = Container("docker", "web"), Container("docker", "miner")
+HERS = Container("docker", "web", uid=1234)
 CONTAINER = expect(container={"engine": "docker", "name": "web"})
 ANY_ENGINE = expect(container={"engine": None, "name": "web"})
 PODMAN = expect(container={"engine": "podman", "name": "web"})
@@ -382,6 +383,20 @@ LOST = daemon("redis-server", 8, user="999", unit=None, cgroup=f"/docker/{'b' * 
             OWNER,
             "",
             id="by whatever engine",
+        ),
+        pytest.param(
+            CONTAINER,
+            World().hold(80, PROXY, container=HERS, published=True),
+            OTHER,
+            "the container is docker container web of 1234, expected docker container web",
+            id="by the engine of a user who isn't told",
+        ),
+        pytest.param(
+            expect(user="1234", container={"engine": "docker", "name": "web"}),
+            World().hold(80, PROXY, container=HERS, published=True),
+            OWNER,
+            "",
+            id="by the engine of a user who is told",
         ),
         pytest.param(
             PODMAN,
