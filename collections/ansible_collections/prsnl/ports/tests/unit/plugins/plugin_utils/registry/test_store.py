@@ -208,7 +208,8 @@ def test_a_lock_file_that_was_replaced_meanwhile_is_no_lock(
 ) -> None:
     """Its former holder removes it between a writer's opening and locking it."""
     lock = file.parent / ".ports.yml.lock"
-    flock, calls = fcntl.flock, []
+    flock = fcntl.flock
+    calls: list[int] = []
 
     def replaced(handle: int, operation: int) -> None:
         if not calls:
