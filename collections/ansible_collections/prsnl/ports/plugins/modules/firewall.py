@@ -19,7 +19,7 @@ description:
     V(internal) ones from the addresses of their consumers. V(host) endpoints, retired ports and all
     others are closed.
   - Ports that Docker or Podman publish obey the same rules, by their port on the host. So does
-    every other connection that the host redirects.
+    every other connection that the host redirects, unless O(cluster).
   - Every port of the SSH server that manages the host is let in by the first rule, and the
     controller's address always is. No registry can take that away. Where Ansible isn't connected
     over SSH, as in C(ansible-pull), these are the ports of the host's own SSH server.
@@ -55,10 +55,20 @@ options:
     default: true
   coexist:
     description:
-      - What to do where another firewall drops by default, such as ufw or firewalld. Both have to
-        let a packet in, so it would close what the registry opens.
+      - What to do where another firewall closes what nobody named, such as ufw, firewalld, a table
+        of nftables, or iptables with its legacy tables. Both have to let a packet in, so it would
+        close what the registry opens.
       - With V(false) the module fails before a change and says what it found. With V(true) both
-        stay.
+        stay, as long as the other one lets in what the registry opens; that is found out by walking
+        packets through its chains, and what it closes fails before a change as well.
+    type: bool
+    default: false
+  cluster:
+    description:
+      - Whether the host is a node of a cluster, such as Kubernetes, whose own rules redirect
+        connections. Those are left alone then.
+      - A host with chains of kube-proxy or of a network of CNI is refused without it.
+      - Linux only.
     type: bool
     default: false
   refuse:
@@ -283,6 +293,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "window": {"type": "int", "default": 30},
     "persistent": {"type": "bool", "default": True},
     "coexist": {"type": "bool", "default": False},
+    "cluster": {"type": "bool", "default": False},
     "refuse": {"type": "str", "choices": ["reject", "drop"], "default": "reject"},
     "ssh_sources": {"type": "list", "elements": "str", "default": []},
     "ssh_ports": {"type": "list", "elements": "int", "default": []},
@@ -364,8 +375,8 @@ def ensure(
         return {**result_of(RulesetChange(render(policy), "", render(policy), True, True)), **facts}
     change = firewall.compare(policy)
     result = {**result_of(change), **facts}
-    if change.loads:
-        firewall.validate(change, coexist=module.params["coexist"])
+    for doubt in firewall.validate(policy, change, coexist=module.params["coexist"]):
+        module.warn(f"Nobody can tell whether another firewall closes {doubt}.")
     if change.loads and not policy.ssh_ports:
         module.warn(
             "Ansible isn't connected over SSH and no SSH server is seen, so no port of SSH is let"

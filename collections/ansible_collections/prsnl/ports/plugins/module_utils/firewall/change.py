@@ -21,7 +21,7 @@ import subprocess
 import typing as t
 from dataclasses import asdict, dataclass
 
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy, Reach
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
     remove_file,
     write_text,
@@ -59,6 +59,12 @@ class PacketFilter(t.Protocol):
 
     def others(self) -> list[str]:
         """Return what else filters packets to this host, and what to do about it."""
+
+    def cluster(self) -> str:
+        """Return what shows that this host is a node of a cluster; empty if nothing does."""
+
+    def reach(self, policy: Policy) -> Reach:
+        """Return what the rules of others do to what a policy opens."""
 
     def check(self, rules: str) -> None:
         """Let the system's program validate rules, and change nothing."""
@@ -232,12 +238,31 @@ class Firewall:
         except FileNotFoundError:
             return False
 
-    def validate(self, change: RulesetChange, *, coexist: bool) -> None:
-        """Refuse rules that can't be loaded or would not be the only ones."""
+    def validate(self, policy: Policy, change: RulesetChange, *, coexist: bool) -> list[str]:
+        """Refuse rules that can't be loaded, aren't the only ones, or open nothing really.
+
+        :return: what others' rules may close, where they coexist.
+        """
         others = [] if coexist else self._system.others()
         if others:
             raise FirewallError(" ".join(others))
-        self._system.check(change.rules)
+        sign = "" if policy.is_cluster_node else self._system.cluster()
+        if sign:
+            raise FirewallError(
+                f"This host is a node of a cluster ({sign} among its rules), which redirects"
+                " connections that the registry doesn't know: services would be cut. Nothing was"
+                " changed. Set cluster to true, so that what the cluster redirects is left alone,"
+                " and register what its nodes themselves listen on; or leave this host out."
+            )
+        reach = self._system.reach(policy)
+        if reach.closed:
+            raise FirewallError(
+                "Another firewall closes what the registry opens, so nobody would reach it."
+                f" {'; '.join(reach.closed)}. Open that there as well, or remove that firewall."
+            )
+        if change.loads:
+            self._system.check(change.rules)
+        return list(reach.unsure) if coexist else []
 
     def apply(self, policy: Policy, window: int, token: str, changer: Changer) -> bool:
         """Load the rules of a policy, and return whether `confirm` has to follow.

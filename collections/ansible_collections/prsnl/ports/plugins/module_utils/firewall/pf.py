@@ -23,6 +23,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import
     detach,
     read_text,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy, Reach
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import write_text
 from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
 
@@ -90,6 +91,15 @@ class Pf:
             f" {'; '.join(blocks)}. Remove that from {MAIN}. Or keep both: set coexist to true, and"
             " open there as well what the registry opens."
         ]
+
+    def cluster(self) -> str:
+        """Nothing: clusters run in guests there."""
+        return ""
+
+    def reach(self, policy: Policy) -> Reach:
+        """Nothing that others close is known here but by `others`."""
+        del policy
+        return Reach()
 
     def check(self, rules: str) -> None:
         """Ask pfctl."""

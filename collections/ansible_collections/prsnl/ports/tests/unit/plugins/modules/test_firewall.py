@@ -40,7 +40,7 @@ class Kernel:
     def run(self, command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
         program, *arguments = command
         if program.endswith("nft"):
-            if "list" in arguments and "chains" in arguments:
+            if "list" in arguments and "ruleset" in arguments:
                 return 0, '{"nftables": []}', ""
             if "list" in arguments:
                 found = self.table.exists()

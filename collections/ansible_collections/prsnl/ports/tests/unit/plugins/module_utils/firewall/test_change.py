@@ -8,6 +8,7 @@ The timer is real where it is waited for: it runs the same shell command as on a
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -23,7 +24,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import
     FirewallError,
     RulesetChange,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy, Reach
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import STAGED, write_text
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
     Changer,
@@ -47,6 +48,8 @@ class Kernel:
         self.commands: list[str] = []
         self.refuses = ""
         self.other: list[str] = []
+        self.sign = ""
+        self.found = Reach()
         self.waits = False
         self.load_fails = False
         self.rules.write_text("")
@@ -61,6 +64,12 @@ class Kernel:
 
     def others(self) -> list[str]:
         return self.other
+
+    def cluster(self) -> str:
+        return self.sign
+
+    def reach(self, policy: Policy) -> Reach:
+        return self.found
 
     def check(self, rules: str) -> None:
         if self.refuses and self.refuses in rules:
@@ -137,8 +146,7 @@ class Host(t.NamedTuple):
         self.kernel.calls.clear()
         with self.changing(instead_of=instead_of) as change_of_host:
             change = self.firewall.compare(policy)
-            if change.loads:
-                self.firewall.validate(change, coexist=False)
+            self.firewall.validate(policy, change, coexist=False)
             if not (change.loads or change.keeps):
                 return None
             if not self.firewall.apply(policy, window, change_of_host.token, ADA):
@@ -319,11 +327,34 @@ def test_refused_rules_change_nothing(old: Host, refused: str) -> None:
 
 def test_another_firewall_is_refused_unless_it_may_stay(old: Host) -> None:
     old.kernel.other = ["ufw is enabled"]
-    assert old.run(OLD) is None, "nothing changes, so nothing is refused"
-    with pytest.raises(FirewallError, match="ufw is enabled"):
-        old.run(NEW)
+    for policy in (OLD, NEW):
+        with pytest.raises(FirewallError, match="ufw is enabled"):
+            old.run(policy)
     assert old.settled(OLD)
-    old.firewall.validate(old.firewall.compare(NEW), coexist=True)
+    assert old.firewall.validate(NEW, old.firewall.compare(NEW), coexist=True) == []
+
+
+@pytest.mark.parametrize("coexist", [True, False])
+def test_what_another_firewall_closes_is_refused_also_where_it_may_stay(
+    old: Host, coexist: bool
+) -> None:
+    change = old.firewall.compare(OLD)
+    old.kernel.found = Reach(("80/tcp (web.http): a chain",), ("81/tcp (web.x): another",))
+    with pytest.raises(
+        FirewallError, match=r"nobody would reach it\. 80/tcp \(web.http\): a chain"
+    ):
+        old.firewall.validate(OLD, change, coexist=coexist)
+    old.kernel.found = Reach((), ("81/tcp (web.x): another",))
+    doubts = old.firewall.validate(OLD, change, coexist=coexist)
+    assert doubts == (["81/tcp (web.x): another"] if coexist else [])
+
+
+def test_a_node_of_a_cluster_needs_an_explicit_word(old: Host) -> None:
+    old.kernel.sign = "KUBE-SERVICES"
+    with pytest.raises(FirewallError, match=r"node of a cluster .KUBE-SERVICES.*Set cluster to"):
+        old.run(NEW)
+    node = dataclasses.replace(NEW, is_cluster_node=True)
+    assert old.firewall.validate(node, old.firewall.compare(node), coexist=False) == []
 
 
 def test_removing(old: Host) -> None:

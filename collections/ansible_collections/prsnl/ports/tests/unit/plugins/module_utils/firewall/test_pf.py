@@ -224,8 +224,7 @@ ADA, TOKEN = Changer("laptop", "ada"), "token"
 def apply(firewall: Firewall, policy: Policy = POLICY) -> bool:
     """One run of the module without a confirmation; returns whether it changed something."""
     change = firewall.compare(policy)
-    if change.loads:
-        firewall.validate(change, coexist=False)
+    firewall.validate(policy, change, coexist=False)
     if change.loads or change.keeps:
         firewall.apply(policy, 0, TOKEN, ADA)
     return change.loads or change.keeps

@@ -47,6 +47,7 @@ def params(**changes: t.Any) -> dict[str, t.Any]:
         "container_interfaces": [],
         "limits": {},
         "refuse": "reject",
+        "cluster": False,
         "connection": "ssh",
     } | changes
 
