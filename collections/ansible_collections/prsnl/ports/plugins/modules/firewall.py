@@ -71,6 +71,12 @@ options:
       - Linux only.
     type: bool
     default: false
+  allow_empty:
+    description:
+      - Whether a host may have an empty plan, so that everything but SSH is closed. That is more
+        often a misspelt group than a wish.
+    type: bool
+    default: false
   refuse:
     description:
       - What happens to connections that aren't let in. V(reject) answers like a host where nothing
@@ -293,6 +299,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "window": {"type": "int", "default": 30},
     "persistent": {"type": "bool", "default": True},
     "coexist": {"type": "bool", "default": False},
+    "allow_empty": {"type": "bool", "default": False},
     "cluster": {"type": "bool", "default": False},
     "refuse": {"type": "str", "choices": ["reject", "drop"], "default": "reject"},
     "ssh_sources": {"type": "list", "elements": "str", "default": []},

@@ -10,6 +10,7 @@ is where a packet ends that begins a connection: one that nobody names, and one 
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -46,13 +47,12 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.text import liste
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.addresses import Network
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
-# Files that load rules at boot, for people.
-FILES = (
-    "/etc/iptables/rules.v4",
-    "/etc/iptables/rules.v6",
-    "/etc/sysconfig/iptables",
-    "/etc/nftables.conf",
-)
+# Files that load rules at boot, by the program that made them.
+FILES = {
+    "iptables": ("/etc/iptables/rules.v4", "/etc/sysconfig/iptables"),
+    "ip6tables": ("/etc/iptables/rules.v6", "/etc/sysconfig/ip6tables"),
+}
+NFTABLES_CONF = "/etc/nftables.conf"
 LEGACY = {4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names"}
 # Of kube-proxy in its ways, and of the networks of Kubernetes and of CNI.
 CLUSTER = re.compile(
@@ -204,15 +204,24 @@ def remedy(hit: Hit, root: str = "") -> str:
         return f"ufw is at work: {what}; disable it (ufw disable)"
     if "firewalld" in names or re.search(r"\bIN_\w+|filter_IN", names):
         return f"firewalld runs: {what}; disable it (systemctl disable --now firewalld)"
-    files = [path for path in FILES if os.path.exists(root + path)]
-    loaded = f", and in {listed(files)}, which may load it at boot" if files else ""
-    program = re.search(r"ip6?tables(-nft|-legacy)?", chain.owner)
+    program = re.search(r"(ip6?tables)(-nft|-legacy)?", chain.owner)
+    loaded = _loaded_by(program[1] if program else "", chain.owner, root)
     if program and hit.rule:
         undo = hit.rule.text.replace("-A ", f"{program[0]} -D ", 1)
         return f"{what}; remove it ({undo}){loaded}"
     if program:
         return f"{what}; let it accept ({program[0]} -P {chain.name} ACCEPT){loaded}"
     return f"{what}; remove it (nft delete table {chain.owner.partition('table ')[2]}){loaded}"
+
+
+def _loaded_by(program: str, owner: str, root: str) -> str:
+    """Return which file loads it at boot, as the end of a sentence."""
+    files = [path for path in FILES.get(program, ()) if os.path.exists(root + path)]
+    if not program:
+        with contextlib.suppress(OSError), open(root + NFTABLES_CONF, encoding="utf-8") as file:
+            if owner.partition("the table ")[2] in file.read():
+                files = [NFTABLES_CONF]
+    return f", and from {listed(files)}, which loads it at boot" if files else ""
 
 
 # --- reading -----------------------------------------------------------------------------------

@@ -226,6 +226,12 @@ def read_policy(
     if sources and session is not None:
         sources = [*sources, session.client]
     plan = read_plan(params["plan"])
+    if not (plan.endpoints or plan.protocols or params["allow_empty"]):
+        raise ValueError(
+            f"The plan of {plan.host} is empty, so everything but SSH would be closed. Nothing was"
+            " changed. Compare the groups of the inventory with those of the registry. Set"
+            " allow_empty to true if nothing else shall be open."
+        )
     return Policy(
         openings=read_openings(plan.endpoints, read_rate_limits(params["limits"])),
         admissions=tuple(

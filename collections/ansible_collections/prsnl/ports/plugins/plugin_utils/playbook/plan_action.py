@@ -8,9 +8,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.reporting import tell_leases
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import faults
+
+display = Display()
 
 
 class PlanAction(ActionBase):  # type: ignore[misc]
@@ -25,9 +28,23 @@ class PlanAction(ActionBase):  # type: ignore[misc]
         variables = task_vars or {}
         arguments = self.module_arguments(variables)
         result.update(self.run_module(arguments, variables))
+        self._tell_gaps(result, arguments["plan"], variables)
         if self.needs_leases:
             tell_leases(result, arguments["leases"], variables["inventory_hostname"])
         return result
+
+    def _tell_gaps(
+        self, result: dict[str, t.Any], plan: t.Any, variables: dict[str, t.Any]
+    ) -> None:
+        """Warn where registry and inventory don't meet: an empty plan is as planned, always."""
+        if "plan" in self._task.args or not isinstance(plan, dict):
+            return
+        for text in controller.absent_groups(variables):
+            # The same for all hosts, and told once.
+            display.warning(text)
+        empty = controller.without_plan(variables, plan)
+        if empty:
+            result.setdefault("warnings", []).append(empty)
 
     def module_arguments(self, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """The task's arguments, and those that only the controller knows."""

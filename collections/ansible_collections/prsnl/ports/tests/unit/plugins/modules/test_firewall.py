@@ -79,7 +79,14 @@ class Call(t.NamedTuple):
 
     def __call__(self, *, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
         internal = {"_ansible_check_mode": check, "_ansible_diff": True}
-        given = {"plan": PLAN, "lock": LOCK, "connection": "ssh", **arguments, **internal}
+        given = {
+            "plan": PLAN,
+            "lock": LOCK,
+            "connection": "ssh",
+            "allow_empty": True,
+            **arguments,
+            **internal,
+        }
         with patch_module_args(given), pytest.raises(SystemExit):
             firewall.main()
         result: dict[str, t.Any] = json.loads(self.capsys.readouterr().out)
@@ -179,6 +186,14 @@ def test_what_the_rules_close_is_told_before_they_do(call: Call) -> None:
     assert "to_tell" not in call(), "nothing changes"
     again = call(refuse="drop")
     assert again["closes"] == [], "it was closed before"
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_an_empty_plan_changes_nothing(call: Call, check: bool) -> None:
+    before = everything(call.kernel)
+    assert "The plan of a is empty" in call(check=check, allow_empty=False)["msg"]
+    assert everything(call.kernel) == before
+    assert not call(check=check, allow_empty=False, state="absent").get("failed")
 
 
 def test_all_ports_of_the_ssh_server_stay_open(call: Call) -> None:

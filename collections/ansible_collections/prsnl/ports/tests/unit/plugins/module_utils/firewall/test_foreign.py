@@ -327,7 +327,18 @@ def test_files_that_load_it_at_boot_are_named(net: Networks, tmp_path: pathlib.P
     (tmp_path / "etc/iptables").mkdir(parents=True)
     (tmp_path / "etc/iptables/rules.v4").write_text("*filter\n")
     (hit, *_more) = read(net).closing()
-    assert "and in /etc/iptables/rules.v4, which may load it" in remedy(hit, str(tmp_path))
+    assert "and from /etc/iptables/rules.v4, which loads it" in remedy(hit, str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["mine", "another"])
+def test_so_is_that_of_nftables_if_it_has_the_table(
+    net: Networks, tmp_path: pathlib.Path, name: str
+) -> None:
+    net.load(f"table inet mine {{\nchain i {{\n{INPUT.format('drop')}\n}}\n}}")
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nftables.conf").write_text(f"table inet {name} {{}}")
+    (hit, *_more) = read(net).closing()
+    assert ("and from /etc/nftables.conf" in remedy(hit, str(tmp_path))) is (name == "mine")
 
 
 @pytest.mark.parametrize("rule", ["-A INPUT -m nobody --knows this -j DROP", "-A INPUT -j GONE"])

@@ -11,6 +11,7 @@ import typing as t
 import pytest
 from ansible.template import trust_as_template
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Registry
 
 LITERAL = {"port_environment": "test", "port_system": "linux", "port_addresses": ["192.0.2.7"]}
 TEMPLATE = {
@@ -72,3 +73,67 @@ def test_without_the_start_of_a_run_everything_is_asked() -> None:
     hostvars = HostVars()
     assert _addresses(hostvars, "literal") == ("192.0.2.8",)
     assert hostvars.asked["literal"] == 1
+
+
+SERVICE = {
+    "description": "Shop",
+    "hosts": "shops",
+    "environments": ["test"],
+    "endpoints": {
+        "http": {"port": 8080, "exposure": "internal", "consumers": ["fronts", "lab", "shop"]}
+    },
+}
+GROUPS = dict.fromkeys(("shops", "fronts", "elsewhere", "routers"), "Hosts")
+VRRP = {"description": "VRRP", "protocol": "vrrp", "hosts": "routers", "environments": ["test"]}
+
+
+def known_by(monkeypatch: pytest.MonkeyPatch, **changes: t.Any) -> None:
+    data = {"services": {"shop": SERVICE}, "groups": GROUPS, "networks": {"lab": {}}, **changes}
+    known = Registry.from_data(data, "ports.yml", b"")
+    monkeypatch.setattr(controller, "current_registry", lambda: known)
+
+
+def told(environment: str = "test", **groups: list[str]) -> list[str]:
+    hostvars = {"a": {"port_environment": environment, "port_addresses": ["192.0.2.8"]}}
+    variables = {"groups": {"all": ["a"], "ungrouped": [], **groups}, "hostvars": hostvars}
+    return controller.absent_groups({**variables, "inventory_hostname": "a"})
+
+
+def test_a_group_that_the_inventory_lacks_is_told_with_what_it_may_mean(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known_by(monkeypatch, protocols={"addresses": VRRP})
+    assert told(shops=["a"], fronts=[], routers=[]) == []
+    (only,) = told(shop=["a"], fronts=[], routers=[])
+    assert only == (
+        "ports.yml:1: the inventory has no group 'shops', so nobody is placed there: shop.http;"
+        " did you mean 'shop'?"
+    )
+    places, consumers, protocols = told()
+    assert "'shops'" in places
+    assert "'fronts'" in consumers
+    assert "'routers', so nobody is placed there: addresses" in protocols
+    assert told("other") == [], "nothing of it is in that environment"
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        (
+            {"endpoints": [], "environment": "test"},
+            "a has no plan: the registry places nothing on shop",
+        ),
+        ({"endpoints": [{}], "environment": "test"}, ""),
+        ({"endpoints": [], "protocols": [{}], "environment": "test"}, ""),
+    ],
+)
+def test_a_host_without_a_plan_is_told_with_its_groups(
+    plan: dict[str, t.Any], expected: str
+) -> None:
+    groups = {"all": ["a"], "ungrouped": [], "shop": ["a"], "others": ["b"]}
+    text = controller.without_plan({"groups": groups, "inventory_hostname": "a"}, plan)
+    assert text.startswith(expected)
+    assert ("on shop in the environment test" in text) is bool(expected)
+    if expected:
+        alone = {"groups": {"all": ["a"], "ungrouped": ["a"]}, "inventory_hostname": "a"}
+        assert "it is in no group of the inventory" in controller.without_plan(alone, plan)
