@@ -40,6 +40,8 @@ LATE = (
     " controller to this host, or allow more time for it."
 )
 
+# Seconds until what failed is tried again.
+AGAIN = 5
 REMEDY = "Run the playbook of the firewall again."
 UNDO = "firewall-"
 
@@ -127,9 +129,9 @@ class RulesetChange:
 
 
 def detach(seconds: int, command: str) -> None:
-    """Run a shell command later, in a process of its own that nothing waits for."""
+    """Run a shell command later until it succeeds, in a process that nothing waits for."""
     subprocess.Popen(
-        ["/bin/sh", "-c", f"sleep {seconds}; {command}"],
+        ["/bin/sh", "-c", f"sleep {seconds}; until {command}; do sleep {AGAIN}; done"],
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -320,17 +322,18 @@ class Firewall:
         undo = self._undo(token)
         undo.begin("the firewall's rules", changer, token, {"rules": change.rules})
         path = undo.keep_data(old.encode())
-        undo.then([["/bin/sh", "-c", self._system.undo_command(path)]])
+        undo.then([["/bin/sh", "-c", self._system.undo_command(path)]], insist=True)
         self._system.arm(token, window, " ".join(map(shlex.quote, undo.timer())))
         try:
-            self._system.load(change.rules)
+            # The timer takes turns with us: it comes before the rules or after them.
+            with undo.turn():
+                if undo.is_untouched:
+                    self._system.load(change.rules)
+                    return
         except FirewallError:
             undo.confirm()
             raise
-        if not undo.is_untouched:
-            # This process was stopped for so long that the timer came before the rules.
-            self._system.load(old)
-            raise FirewallError("Loading the rules took too long; they were taken back. Run again.")
+        raise FirewallError("Arming the timer took longer than its time. Run again.")
 
     def _settle(self, rules: str, changer: Changer, token: str) -> None:
         keeps = not self._system.lasts(rules if self._persistent else "")

@@ -18,6 +18,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
     nftables_rules as firewall_nft,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import (
+    AGAIN,
     FirewallError,
     detach,
     read_text,
@@ -177,6 +178,9 @@ class Nftables:
                 "--description=Take back firewall rules that were not confirmed",
                 f"--on-active={seconds}s",
                 "--timer-property=AccuracySec=100ms",
+                # Until it succeeds, or nothing is left to take back.
+                "--property=Restart=on-failure",
+                f"--property=RestartSec={AGAIN}s",
                 "/bin/sh",
                 "-c",
                 command,

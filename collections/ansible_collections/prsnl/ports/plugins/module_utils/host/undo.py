@@ -66,20 +66,33 @@ VERSION = 1
 # What a file is going to be, where that isn't known before.
 ANYTHING = "anything"
 ABSENT = "absent"
-# What `Undo.take_back` does, without the files.
+# What `Undo.take_back` does, without the files. It follows whoever died after its claim. What can't
+# be done stays claimed, and ends with an error, so that it is tried again.
 TIMER = f"""
-import fcntl, json, os, subprocess, sys
+import fcntl, json, os, subprocess, sys, time
 try:
     os.chdir(sys.argv[1])
     turn = open({TURN!r}, "a")
-    fcntl.flock(turn, fcntl.LOCK_EX)
-    os.rename({PENDING!r}, {CLAIMED!r})
 except FileNotFoundError:
     sys.exit()
-with open({CLAIMED!r}) as file:
-    commands = json.load(file)["commands"]
-for command in commands:
-    subprocess.call(command)
+end = time.monotonic() + {PATIENCE!r}
+while time.monotonic() < end:
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        break
+    except BlockingIOError:
+        time.sleep({PAUSE!r})
+try:
+    os.rename({PENDING!r}, {CLAIMED!r})
+except FileNotFoundError:
+    pass
+try:
+    with open({CLAIMED!r}) as file:
+        commands = json.load(file)["commands"]
+except FileNotFoundError:
+    sys.exit()
+if [command for command in commands if subprocess.call(command)]:
+    sys.exit(1)
 os.rename({CLAIMED!r}, {DONE!r})
 """
 
@@ -252,14 +265,16 @@ class Undo:
         self._record["facts"].update(facts)
         self._save()
 
-    def then(self, commands: t.Iterable[t.Sequence[str]]) -> None:
+    def then(self, commands: t.Iterable[t.Sequence[str]], *, insist: bool = False) -> None:
         """Say which programs run when the files are back, instead of those said before.
 
+        :param insist: nothing else is changed before they succeed.
         :raises OSError: it can't be written.
         """
         wanted = [list(command) for command in commands]
         if wanted != self._record["commands"]:
             self._record["commands"] = wanted
+            self._record["insists"] = insist
             self._save()
 
     @property
@@ -280,7 +295,7 @@ class Undo:
         :raises UndoError: it was taken back meanwhile.
         :raises OSError: it can't be dropped; then it would be taken back by the next change.
         """
-        with self._turn():
+        with self.turn():
             if not self._rename(PENDING, CONFIRMED):
                 raise UndoError(f"{self.story} was taken back meanwhile.")
         self.drop()
@@ -291,7 +306,7 @@ class Undo:
         :raises UndoError: a file can't be brought back; the undo stays.
         """
         remarks: list[str] = []
-        with self._turn():
+        with self.turn():
             self._rename(PENDING, CLAIMED)
             # Unless somebody else did, a timer for example.
             if os.path.exists(self._path(CLAIMED)):
@@ -316,8 +331,14 @@ class Undo:
                 ) from None
         for command in self._record["commands"]:
             code, output, errors = run(command)
+            told = errors.strip() or output.strip()
+            if code != 0 and self._record.get("insists"):
+                raise UndoError(
+                    f"{self.story} was cut off, and can't be taken back: {' '.join(command)} ended"
+                    f" with {code}: {told}. Mend that, and run again. What there was is kept in"
+                    f" {self.folder}."
+                )
             if code != 0:
-                told = errors.strip() or output.strip()
                 remarks.append(f"{' '.join(command)} ended with {code}: {told}")
         return remarks
 
@@ -393,8 +414,11 @@ class Undo:
         return True
 
     @contextlib.contextmanager
-    def _turn(self) -> t.Iterator[None]:
-        """Keep others from taking the change back or confirming it at the same time."""
+    def turn(self) -> t.Iterator[None]:
+        """Keep others, its timer too, from taking the change back or confirming it meanwhile.
+
+        :raises UndoError: they didn't finish in time.
+        """
         with open(self._path(TURN), "a", encoding="utf-8") as file:
             end = time.monotonic() + PATIENCE
             while True:

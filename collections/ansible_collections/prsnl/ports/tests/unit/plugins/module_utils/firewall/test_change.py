@@ -33,6 +33,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
     HostChange,
+    UndoError,
     changing,
 )
 
@@ -278,17 +279,38 @@ def test_rules_that_fail_to_load_disarm_the_timer(old: Host) -> None:
 
 
 def test_a_timer_that_came_first_wins(old: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = old.kernel.load
+    arm = old.kernel.arm
 
-    def late(rules: str) -> None:
+    def late(name: str, seconds: int, command: str) -> None:
+        arm(name, seconds, command)
         old.kernel.run_timer()
+
+    monkeypatch.setattr(old.kernel, "arm", late)
+    with pytest.raises(FirewallError, match="took longer than its time"):
+        old.run(NEW)
+    assert old.kernel.rules.read_text() == old.kernel.render(OLD)
+
+
+def test_a_timer_that_comes_while_rules_are_loaded_waits_for_them(
+    old: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So whatever kills the run then, the old rules come back."""
+    load = old.kernel.load
+    timers: list[subprocess.Popen[bytes]] = []
+
+    def slow(rules: str) -> None:
+        timers.append(subprocess.Popen(["/bin/sh", "-c", old.kernel.commands[-1]]))
+        time.sleep(0.5)
+        assert timers[0].poll() is None
         load(rules)
 
-    monkeypatch.setattr(old.kernel, "load", late)
-    with pytest.raises(FirewallError, match="took too long"):
-        old.run(NEW)
-    monkeypatch.undo()
-    assert old.kernel.rules.read_text() == old.kernel.render(OLD)
+    monkeypatch.setattr(old.kernel, "load", slow)
+    token = old.run(NEW)
+    assert timers[0].wait(10) == 0
+    assert old.settled(OLD)
+    assert token
+    with pytest.raises(FirewallError, match="not confirmed in time"):
+        old.confirm(token)
 
 
 @pytest.mark.parametrize("hand", ["opened by hand", ""])
@@ -406,6 +428,63 @@ def test_a_timer_that_has_claimed_and_not_loaded_yet_is_waited_for(old: Host) ->
     assert old.kernel.rules.read_text() == old.kernel.render(NEWER)
     old.kernel.run_timer(1)
     assert old.settled(OLD)
+
+
+def test_a_timer_that_fails_is_run_again_until_it_succeeds(old: Host) -> None:
+    token = old.run(NEW)
+    assert token
+    away = old.kernel.rules.with_name("away")
+    old.kernel.rules.rename(away)
+    # Nothing can be written there.
+    old.kernel.rules.mkdir()
+    shell = ["/bin/sh", "-c", old.kernel.commands[-1]]
+    for _try in range(2):
+        assert subprocess.run(shell, capture_output=True, check=False).returncode
+    with pytest.raises(UndoError, match=r"can't be taken back: .*Mend that, and run again"):
+        old.run(NEWER, instead_of=token)
+    old.kernel.rules.rmdir()
+    away.rename(old.kernel.rules)
+    assert subprocess.run(shell, check=False).returncode == 0
+    assert old.settled(OLD)
+
+
+def test_a_timer_follows_one_that_died_after_its_claim(old: Host) -> None:
+    assert old.run(NEW)
+    (undo,) = (old.folder / "run" / "undo").iterdir()
+    (undo / "pending.json").rename(undo / "claimed.json")
+    old.kernel.run_timer()
+    assert old.settled(OLD)
+
+
+def test_whoever_comes_first_nothing_is_lost(old: Host) -> None:
+    """A timer and another run, which start apart by fractions of a second."""
+    for hundredths in range(12):
+        token = old.run(NEW)
+        assert token
+        (undo,) = (old.folder / "run" / "undo").iterdir()
+        record = json.loads((undo / "pending.json").read_text())
+        commands = [["sleep", "0.05"], *record["commands"]]
+        (undo / "pending.json").write_text(json.dumps({**record, "commands": commands}))
+        shell = ["/bin/sh", "-c", old.kernel.commands[-1]]
+        with subprocess.Popen(shell) as timer:
+            time.sleep(hundredths / 100)
+            if hundredths % 2:
+                try:
+                    old.confirm(token)
+                except FirewallError:
+                    assert timer.wait(10) == 0
+                    assert old.settled(OLD)
+            else:
+                newer = old.run(NEWER, instead_of=token)
+                assert newer
+                assert timer.wait(10) == 0
+                assert old.kernel.rules.read_text() == old.kernel.render(NEWER)
+                old.kernel.run_timer()
+                token = newer
+        again = old.run(OLD, window=0, instead_of=token)
+        assert again is None
+        assert old.settled(OLD)
+        assert not list((old.folder / "run" / "undo").iterdir())
 
 
 def test_a_timer_that_died_after_its_claim_is_made_good(old: Host) -> None:
