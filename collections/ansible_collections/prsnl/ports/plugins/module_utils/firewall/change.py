@@ -228,7 +228,7 @@ class Firewall:
         faults = []
         live = self._system.live()
         if not live:
-            faults.append(f"the firewall's rules are gone, so every port is open. {REMEDY}")
+            faults.append(f"the firewall's rules are gone, and keep nobody out. {REMEDY}")
         elif live != known.listing:
             faults.append(
                 "the firewall's rules differ from those that were confirmed last: somebody else"
