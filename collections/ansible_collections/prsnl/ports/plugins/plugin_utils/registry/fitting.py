@@ -154,6 +154,10 @@ class Fitting:
         checks = [self._check(one) for one in schemas]
         return lambda value: all(check(value) for check in checks)
 
+    def _anyOf(self, schemas: list[t.Any], _schema: _Schema) -> _Check:  # noqa: N802
+        checks = [self._check(one) for one in schemas]
+        return lambda value: any(check(value) for check in checks)
+
     def _not(self, schema: t.Any, _schema: _Schema) -> _Check:
         check = self._check(schema)
         return lambda value: not check(value)
