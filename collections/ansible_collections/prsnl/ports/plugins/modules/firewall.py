@@ -269,6 +269,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import
     read_policy,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.present import (
+    Received,
     carriers,
     closed_by,
     read_links,
@@ -361,22 +362,28 @@ def name_session(session: t.Optional[Session]) -> str:
 
 
 def look_before(
-    module: AnsibleModule, run: Runner, policy: Policy, old: str, snapshot: Snapshot
+    module: AnsibleModule,
+    run: Runner,
+    policy: Policy,
+    snapshot: Snapshot,
+    *,
+    old: str,
+    redirected: t.Iterable[tuple[str, int]],
 ) -> list[str]:
     """Return what a policy closes now.
 
     :param old: the rules of before, which may have closed it already.
+    :param redirected: protocols and ports that others send elsewhere.
     :raises ValueError: that carries the connection.
     """
     links = read_links(run)
     session = read_login().session
     if session and module.params["tunnel"] == "refuse":
         refuse_hidden_loss(policy, carriers(session, snapshot, links, run))
-    return [
-        str(way)
-        for way in closed_by(policy, received(snapshot, links))
-        if not old or has_opened(old, *way.key)
-    ]
+    ways = received(snapshot, links)
+    known = {way.key for way in ways}
+    ways += [Received(*key, "redirected") for key in redirected if key not in known]
+    return [str(way) for way in closed_by(policy, ways) if not old or has_opened(old, *way.key)]
 
 
 def is_left_off(module: AnsibleModule, policy: Policy, change: RulesetChange) -> bool:
@@ -418,7 +425,14 @@ def ensure(
             " in. Set ssh_ports to the port of SSH if people log in to this host."
         )
     if change.loads and snapshot:
-        result["closes"] = look_before(module, run, policy, change.before, snapshot)
+        result["closes"] = look_before(
+            module,
+            run,
+            policy,
+            snapshot,
+            old=change.before,
+            redirected=firewall.redirected(policy),
+        )
         if result["closes"] and not module.params["told"] and change_of_host is not None:
             return {"changed": False, "to_tell": result["closes"]}
     if change_of_host is None or not result["changed"]:

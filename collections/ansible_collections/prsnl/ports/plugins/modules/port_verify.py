@@ -23,8 +23,8 @@ description:
   - What was rendered on the host for the services is compared as well. A configuration that was
     rendered for another port or address than the plan has, that was edited by hand since, that is
     missing, or that a run was cut off before it took effect, is a fault of its endpoint.
-  - Where M(prsnl.ports.firewall) has confirmed rules, they have to be in force as they were, and
-    the next boot has to load what it should.
+  - Where M(prsnl.ports.firewall) has confirmed rules, they have to be in force as they were, the
+    next boot has to load what it should, and no other firewall may close what the plan opens.
   - Lists the listeners that the registry doesn't know, except the one of the connection over which
     the host is managed, those under a lease, and O(allowed_listeners).
   - Waits for daemons that are still starting, with growing pauses, as long as something may change
@@ -401,7 +401,8 @@ def main() -> None:
         )
     host = plan.host
     unregistered = [f"{host}: {found.message}" for found in strangers]
-    firewall = judge_firewall(module_runner(module)) if params["firewall"] else None
+    run = module_runner(module)
+    firewall = judge_firewall(run, endpoints) if params["firewall"] else None
     others = [*judgement.others, *(firewall or ())]
     faults = [*fault_report(host, results), *(f"{host}: {text}" for text in others)]
     if policy == "fail":

@@ -65,6 +65,9 @@ class PacketFilter(t.Protocol):
     def cluster(self) -> str:
         """Return what shows that this host is a node of a cluster; empty if nothing does."""
 
+    def redirected(self) -> list[tuple[str, int]]:
+        """Return the protocols and ports that others redirect."""
+
     def reach(self, policy: Policy) -> Reach:
         """Return what the rules of others do to what a policy opens."""
 
@@ -207,8 +210,14 @@ class Firewall:
             keeps=not self._system.lasts(wanted if self._persistent else ""),
         )
 
-    def judge(self) -> list[str]:
+    def redirected(self, policy: Policy) -> list[tuple[str, int]]:
+        """Return the protocols and ports that others redirect, and that a policy judges."""
+        return [] if policy.is_cluster_node else self._system.redirected()
+
+    def judge(self, policy: t.Optional[Policy] = None) -> list[str]:
         """Return what is wrong with the rules that were confirmed last.
+
+        With a policy, what the rules of others close of it is wrong as well.
 
         Nothing is where there never were any, where they were confirmed in another network
         namespace of this machine, or while a change waits for its confirmation.
@@ -219,12 +228,15 @@ class Firewall:
         faults = []
         live = self._system.live()
         if not live:
-            faults.append(f"the firewall's rules are gone, so every port is open. {REMEDY}")
+            faults.append(f"the firewall's rules are gone, and keep nobody out. {REMEDY}")
         elif live != known.listing:
             faults.append(
                 "the firewall's rules differ from those that were confirmed last: somebody else"
                 f" changed them. {REMEDY}"
             )
+        if policy is not None:
+            closed = self._system.reach(policy).closed
+            faults += [f"another firewall closes {text}. Open that there." for text in closed]
         if known.persistent and not self._system.lasts(known.rules):
             faults.append(f"the next boot doesn't load the firewall's rules. {REMEDY}")
         if known.persistent is False and not self._system.lasts(""):

@@ -18,6 +18,10 @@ import re
 import shutil
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
+    iptables_rules,
+    nftables_chains,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.chains import (
     ACCEPT,
     DROP,
@@ -25,13 +29,6 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.chains import
     Hit,
     Packet,
     Walk,
-)
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall.iptables_rules import (
-    parse_saved,
-)
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall.nftables_chains import (
-    UNKNOWN_DEVICE,
-    parse_ruleset,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.nftables_rules import TABLE
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import (
@@ -61,6 +58,8 @@ CLUSTER = re.compile(
 # Addresses of the network for documentation, which no rule names.
 NOBODY = {4: ipaddress.ip_network("203.0.113.77/32"), 6: ipaddress.ip_network("2001:db8:77::7/128")}
 UNNAMED_PORT = 4
+# Older versions of nft don't tell where iptables' rules redirect to.
+IPTABLES_NAT = re.compile(r'"table": "nat", .*"chain": "(PREROUTING|DOCKER|NETAVARK|CNI)')
 NFT = "-nft"
 SHOWN = 4
 
@@ -73,6 +72,7 @@ class Foreign:
     :param interfaces: the devices by which packets of networks come, the most precise one first.
     :param cluster: what shows that the host is a node of a cluster; empty if nothing does.
     :param blind: tables that can't be read, and why.
+    :param redirected: protocols and ports that are sent elsewhere, as those of containers.
     """
 
     def __init__(
@@ -80,8 +80,10 @@ class Foreign:
         chains: t.Sequence[Chain],
         addresses: t.Sequence[Network],
         interfaces: t.Sequence[tuple[Network, str]],
+        *,
         cluster: str = "",
         blind: t.Sequence[str] = (),
+        redirected: t.Iterable[tuple[str, int]] = (),
     ) -> None:
         self._chains = {(chain.owner, chain.name): chain for chain in chains}
         order = ("ingress", "prerouting", "input")
@@ -91,6 +93,7 @@ class Foreign:
         self._interfaces = interfaces
         self.cluster = cluster
         self.blind = tuple(blind)
+        self.redirected = tuple(sorted(redirected))
 
     def closing(self) -> list[Hit]:
         """Return where a packet ends that no rule names, where it isn't let in."""
@@ -169,7 +172,7 @@ class Foreign:
         if not chain.device or (packet.interfaces and chain.device in packet.interfaces):
             return hits
         # nft doesn't tell the device of every version's chains.
-        return [*hits, Hit(ACCEPT, chain)] if chain.device == UNKNOWN_DEVICE else []
+        return [*hits, Hit(ACCEPT, chain)] if chain.device == nftables_chains.UNKNOWN_DEVICE else []
 
 
 def _covers(network: Network, source: Network) -> bool:
@@ -235,10 +238,10 @@ def read_foreign(nft: str, run: Runner) -> Foreign:
     code, text, errors = run([nft, "-j", "list", "ruleset"], "")
     if code != 0:
         raise ValueError(f"{nft} -j list ruleset ended with {code}: {errors.strip()}")
-    chains, is_opaque = parse_ruleset(text)
+    chains, is_opaque = nftables_chains.parse_ruleset(text)
     chains = [chain for chain in chains if chain.owner != TABLE]
     texts, blind = [text], []
-    if is_opaque:
+    if is_opaque or IPTABLES_NAT.search(text):
         saved = _saved(NFT, run, texts)
         known = {chain.families for chain in saved}
         # What iptables made, iptables knows best.
@@ -262,7 +265,17 @@ def read_foreign(nft: str, run: Runner) -> Foreign:
             chain.owner = f"the table {chain.owner}"
     addresses, interfaces = _network(run) if any(chain.hook for chain in chains) else ([], [])
     sign = CLUSTER.search("\n".join(texts).replace(TABLE, ""))
-    return Foreign(chains, addresses, interfaces, sign[0] if sign else "", blind)
+    redirected = nftables_chains.parse_redirects(text)
+    for saved_text in texts[1:]:
+        redirected |= iptables_rules.parse_redirects(saved_text)
+    return Foreign(
+        chains,
+        addresses,
+        interfaces,
+        cluster=sign[0] if sign else "",
+        blind=blind,
+        redirected=redirected,
+    )
 
 
 def _saved(
@@ -280,7 +293,7 @@ def _saved(
             code, output, _errors = run([program], "")
             if code == 0:
                 texts.append(output)
-                found += parse_saved(output, family, name)
+                found += iptables_rules.parse_saved(output, family, name)
                 break
     return found
 

@@ -11,6 +11,7 @@ the legacy tables.
 from __future__ import annotations
 
 import ipaddress
+import re
 import shlex
 import typing as t
 
@@ -36,6 +37,11 @@ BASE = {("raw", "PREROUTING"), ("mangle", "PREROUTING")}
 BASE |= {(table, "INPUT") for table in ("mangle", "filter", "security")}
 HOOKS = {"PREROUTING": "prerouting", "INPUT": "input"}
 TARGETS = {"ACCEPT": ACCEPT, "DROP": DROP, "REJECT": DROP, "TARPIT": DROP, "RETURN": RETURN}
+REDIRECT = re.compile(
+    r"-A .*-p (?P<protocol>tcp|udp) .*--dport (?P<ports>[0-9:]+) .*-j (DNAT|REDIRECT)\b"
+)
+# Of a range of ports, nobody reads more.
+MANY = 20
 # They change a packet or tell of it, and the next rule follows.
 PASSING = {"LOG", "NFLOG", "ULOG", "MARK", "CONNMARK", "CT", "NOTRACK", "TRACE", "SET", "DSCP"}
 PASSING |= {"CHECKSUM", "TCPMSS", "TOS", "TTL", "HL", "CLASSIFY", "AUDIT", "CONNSECMARK", "SECMARK"}
@@ -64,6 +70,18 @@ def parse_saved(text: str, family: int, owner: str) -> list[Chain]:
             if chain is not None:
                 chain.rules.append(_rule(words[2:], line))
     return list(chains.values())
+
+
+def parse_redirects(text: str) -> set[tuple[str, int]]:
+    """Return the protocols and ports that saved rules redirect."""
+    found = set()
+    for line in text.splitlines():
+        rule = REDIRECT.match(line)
+        if rule:
+            first, colon, last = rule["ports"].partition(":")
+            ports = range(int(first), int(last) + 1) if colon else [int(first)]
+            found |= {(rule["protocol"], port) for port in ports[:MANY]}
+    return found
 
 
 def _rule(words: list[str], text: str) -> Rule:

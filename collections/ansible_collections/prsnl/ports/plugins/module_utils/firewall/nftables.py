@@ -134,6 +134,10 @@ class Nftables:
         """The first name in the rules that only clusters have."""
         return self._foreign().cluster
 
+    def redirected(self) -> list[tuple[str, int]]:
+        """By nftables and by iptables."""
+        return list(self._foreign().redirected)
+
     def reach(self, policy: Policy) -> Reach:
         """By walking packets through the rules of all others."""
         return self._foreign().reach(policy)

@@ -77,6 +77,23 @@ def parse_ruleset(text: str) -> tuple[list[Chain], bool]:
     return list(chains.values()), is_opaque
 
 
+def parse_redirects(text: str) -> set[tuple[str, int]]:
+    """Return the protocols and ports that rules of nftables redirect."""
+    found = set()
+    for entry in json.loads(text or "{}").get("nftables", []):
+        statements = entry["rule"]["expr"] if "rule" in entry else []
+        kinds = {next(iter(s)) for s in statements if isinstance(s, dict)}
+        if kinds & {"dnat", "redirect"}:
+            found |= {
+                (match["left"]["payload"]["protocol"], match["right"])
+                for match in (s["match"] for s in statements if "match" in s)
+                if "payload" in match["left"]
+                and match["left"]["payload"].get("field") == "dport"
+                and isinstance(match["right"], int)
+            }
+    return {(protocol, port) for protocol, port in found if protocol in ("tcp", "udp")}
+
+
 def _rule(data: t.Mapping[str, t.Any], owner: str, sets: _Sets) -> Rule:
     conditions: list[Condition] = []
     verdict, verdicts = CONTINUE, None

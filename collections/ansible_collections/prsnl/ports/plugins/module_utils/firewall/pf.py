@@ -135,6 +135,10 @@ class Pf:
         """Nothing: clusters run in guests there."""
         return ""
 
+    def redirected(self) -> list[tuple[str, int]]:
+        """Nothing: it isn't looked at there."""
+        return []
+
     def reach(self, policy: Policy) -> Reach:
         """Nothing that others close is known here but by `others`."""
         del policy

@@ -72,7 +72,8 @@ TIMER = f"""
 import fcntl, json, os, subprocess, sys, time
 try:
     os.chdir(sys.argv[1])
-    turn = open({TURN!r}, "a")
+    # Not made here: it would be in the way of whoever removes the folder.
+    turn = open({TURN!r}, "r+")
 except FileNotFoundError:
     sys.exit()
 end = time.monotonic() + {PATIENCE!r}
@@ -181,6 +182,8 @@ class Undo:
         if os.path.lexists(self.folder):
             _remove_tree(self.folder)
         os.mkdir(self.folder, 0o700)
+        with open(self._path(TURN), "a", encoding="utf-8"):
+            pass
         sync_folder(parent)
         self._save()
 

@@ -434,32 +434,6 @@ def _other_state(protocol: str, state: int, peer: str, port: int) -> dict[str, t
     return {"state": CLOSED if is_closed else CONNECTED, "peer": endpoint_text(peer, port)}
 
 
-def _attributes(payload: bytes, offset: int) -> t.Iterator[tuple[int, bytes]]:
-    """Yield kind and value of the attributes that follow the fixed part of a message."""
-    while offset + NLATTR.size <= len(payload):
-        length, kind = NLATTR.unpack_from(payload, offset)
-        if length < NLATTR.size:
-            break
-        yield kind, payload[offset + NLATTR.size : offset + length]
-        offset += (length + 3) & ~3
-
-
-def _device(index: int) -> str:
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return str(index)
-
-
-def _other_state(protocol: str, state: int, peer: str, port: int) -> dict[str, t.Any]:
-    if state == BOUND_STATE[protocol]:
-        return {}
-    if protocol == "tcp" and state in (TCP_CLOSE, TCP_BOUND_INACTIVE):
-        return {"state": BOUND}
-    is_closed = protocol == "tcp" and state in ENDED
-    return {"state": CLOSED if is_closed else CONNECTED, "peer": endpoint_text(peer, port)}
-
-
 # --- processes ---------------------------------------------------------------------------------
 
 

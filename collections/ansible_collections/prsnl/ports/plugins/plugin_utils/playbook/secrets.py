@@ -130,12 +130,14 @@ def _text(path: pathlib.Path, content: bytes, lines: bool) -> str:
 
 def _refuse_cut(path: pathlib.Path, text: str, remedy: str) -> None:
     """Refuse certificates and keys without their ends; RFC 7468."""
+    if "-----BEGIN" not in text:
+        return
     begun = [label for label, kind in _PEM.findall(text) if kind == "BEGIN"]
     ended = [label for label, kind in _PEM.findall(text) if kind == "END"]
-    if begun != ended or (begun and not text.endswith("-----")):
+    if not begun or begun != ended or not text.splitlines()[-1].startswith("-----END "):
         raise SecretError(
-            f"{path} is cut off, as after a full disk: what begins with"
-            f" {found(f'-----BEGIN {begun[-1]}-----') if begun else 'nothing'} has no end. {remedy}"
+            f"{path} is cut off, as after a full disk: its last certificate or key has no end."
+            f" {remedy}"
         )
 
 

@@ -240,7 +240,7 @@ def test_whether_the_rules_are_in_force_is_judged_without_a_run(call: Call) -> N
     assert "differ from those that were confirmed last" in fault
     call.kernel.table.unlink()
     (fault,) = judged(call) or [""]
-    assert "rules are gone, so every port is open" in fault
+    assert "rules are gone, and keep nobody out" in fault
     assert call.open()["changed"]
     assert judged(call) == []
     call.open(state="absent")

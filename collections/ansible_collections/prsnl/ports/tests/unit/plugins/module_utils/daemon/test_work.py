@@ -21,6 +21,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon.archives import
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import DaemonError
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.work import perform
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import Content, stage_file
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import LEASE
 from simulated_host import SHA, UNIT, Params, SimulatedHost, shop, source
 
 
@@ -397,3 +398,28 @@ def test_a_check_that_runs_still_is_left_alone(old: SimulatedHost) -> None:
     Path(staged).rename(reused)
     old.provide(shop(old, "1"))
     assert old.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "usr/sbin/policy-rc.d",
+        "etc/apt/sources.list.d/another.sources",
+        "etc/apt/keyrings/another.asc",
+    ],
+)
+def test_what_an_administrator_put_there_meanwhile_stays(host: SimulatedHost, path: str) -> None:
+    """A run was killed while its packages were installed, and nobody came back for long."""
+    with host.change() as changes:
+        perform(shop(host, "1", source=source()), host.tools(changes.token))
+        changes.lend(LEASE)
+    theirs = host.root / path
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("exit 1", encoding="utf-8")
+    with host.change(instead_of=host.lease(), unit="other.service") as changes:
+        told = "\n".join(changes.recovered)
+    assert theirs.read_text(encoding="utf-8") == "exit 1"
+    assert "was cut off, and was taken back" in told
+    if path.endswith("policy-rc.d"):
+        assert f"{theirs} was changed by somebody else since, and was left alone" in told
+    assert [left for left in host.leftovers() if left != str(theirs)] == []

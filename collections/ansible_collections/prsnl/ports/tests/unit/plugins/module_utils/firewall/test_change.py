@@ -69,6 +69,9 @@ class Kernel:
     def cluster(self) -> str:
         return self.sign
 
+    def redirected(self) -> list[tuple[str, int]]:
+        return [("tcp", 8080)]
+
     def reach(self, policy: Policy) -> Reach:
         return self.found
 
@@ -369,6 +372,19 @@ def test_what_another_firewall_closes_is_refused_also_where_it_may_stay(
     old.kernel.found = Reach((), ("81/tcp (web.x): another",))
     doubts = old.firewall.validate(OLD, change, coexist=coexist)
     assert doubts == (["81/tcp (web.x): another"] if coexist else [])
+
+
+def test_verify_hears_of_what_another_firewall_closes(old: Host) -> None:
+    assert old.firewall.judge(OLD) == []
+    old.kernel.found = Reach(("80/tcp (web.http): a chain",), ())
+    (fault,) = old.firewall.judge(OLD)
+    assert "another firewall closes 80/tcp (web.http): a chain" in fault
+    assert old.firewall.judge() == []
+
+
+def test_what_others_redirect_is_the_policys_but_on_a_node_of_a_cluster(old: Host) -> None:
+    assert old.firewall.redirected(OLD) == [("tcp", 8080)]
+    assert old.firewall.redirected(dataclasses.replace(OLD, is_cluster_node=True)) == []
 
 
 def test_a_node_of_a_cluster_needs_an_explicit_word(old: Host) -> None:

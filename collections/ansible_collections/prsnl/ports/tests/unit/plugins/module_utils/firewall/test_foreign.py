@@ -306,6 +306,28 @@ def test_engines_of_containers_are_no_cluster(net: Networks) -> None:
     assert (foreign.cluster, foreign.closing()) == ("", [])
 
 
+def test_what_others_redirect_is_known(net: Networks) -> None:
+    iptables(
+        net,
+        "nft",
+        "-t nat -N DOCKER",
+        "-t nat -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8081 -j DNAT --to-destination :80",
+        "-t nat -A PREROUTING -p udp -m udp --dport 5000:5001 -j REDIRECT --to-ports 53",
+    )
+    iptables(net, "legacy", "-t nat -A PREROUTING -p tcp --dport 8082 -j REDIRECT --to-ports 80")
+    net.load(
+        "table inet mine {\nchain p {\ntype nat hook prerouting priority -100;\n"
+        "tcp dport 8083 redirect to :80\ntcp dport 8084 accept\n}\n}"
+    )
+    assert read(net).redirected == (
+        ("tcp", 8081),
+        ("tcp", 8082),
+        ("tcp", 8083),
+        ("udp", 5000),
+        ("udp", 5001),
+    )
+
+
 def test_what_a_node_redirects_is_left_alone(net: Networks) -> None:
     text = render(Policy((), (22,), is_cluster_node=True))
     assert "forward" not in text
