@@ -54,8 +54,6 @@ NOT_INSTALLED = {
 }
 # Names in a file that are no use of what they name.
 MENTIONED = {"ansible.netcommon": "a kind of connection, in a unit test"}
-# Those that the collection works without, and asks for where it needs them.
-OPTIONAL = {"community.general": "installs packages on Macs, and only there"}
 DOCUMENTATION = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
 LOCKS = {"requirements-lock.txt": "3.12", "requirements-lock-oldest.txt": "3.11"}
 
@@ -133,7 +131,7 @@ def test_the_collection_depends_on_what_it_uses(files: list[Path]) -> None:
     about = yaml.safe_load((COLLECTION / "galaxy.yml").read_text(encoding="utf-8"))
     shipped = [path for path in files if path.is_relative_to(COLLECTION)]
     used = collections_of([path for path in shipped if "tests" not in path.parts])
-    assert used - {"prsnl.ports"} - OPTIONAL.keys() == set(about["dependencies"])
+    assert used - {"prsnl.ports"} == set(about["dependencies"])
 
 
 def test_the_bundle_has_what_galaxy_would_give() -> None:
