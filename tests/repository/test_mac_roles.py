@@ -259,6 +259,15 @@ def test_what_a_mac_cannot_run_is_refused_with_the_way(
     assert not (tmp_path / "record").exists()
 
 
+def test_dragonfly_is_expected_in_a_container(tmp_path: Path) -> None:
+    done = play(tmp_path, ["dragonfly"])
+    told = " ".join(done.stdout.split())
+    assert done.returncode == 2
+    assert "no container dragonfly has 127.0.0.1:6379. DragonflyDB has no build for macOS" in told
+    assert "--publish 127.0.0.1:6379:6379 " in told
+    assert not (tmp_path / "record").exists()
+
+
 def test_an_image_is_refused_with_the_way(tmp_path: Path) -> None:
     empty = {"backend_archive_url": "", "backend_archive_checksum": ""}
     done = play(
