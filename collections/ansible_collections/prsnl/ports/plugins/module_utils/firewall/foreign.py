@@ -92,7 +92,8 @@ class Foreign:
         self._out = [c for c in chains if c.hook == "output"]
         self._addresses = addresses
         # A family in which nobody can reach the host has nothing to close.
-        self._families = {a.version for a in addresses if not a.is_link_local} or set(FAMILIES)
+        usable = {int(a.version) for a in addresses if not a.is_link_local}
+        self._families = usable or set(FAMILIES)
         self._interfaces = interfaces
         self.cluster = cluster
         self.blind = tuple(blind)

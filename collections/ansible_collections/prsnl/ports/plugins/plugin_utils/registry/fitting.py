@@ -106,6 +106,9 @@ class Fitting:
     def _minItems(self, least: int, _schema: _Schema) -> _Check:  # noqa: N802
         return lambda value: not isinstance(value, list) or len(value) >= least
 
+    def _maxItems(self, most: int, _schema: _Schema) -> _Check:  # noqa: N802
+        return lambda value: not isinstance(value, list) or len(value) <= most
+
     def _uniqueItems(self, wanted: bool, _schema: _Schema) -> _Check:  # noqa: N802
         return lambda value: not wanted or not isinstance(value, list) or are_unique(value)
 
