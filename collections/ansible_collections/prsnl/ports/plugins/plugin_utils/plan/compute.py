@@ -17,7 +17,11 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
     Protocol,
     Registry,
 )
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX, SYSTEMS
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import (
+    LINUX,
+    SYSTEMS,
+    Identities,
+)
 
 PUBLIC: t.Final = "public"
 
@@ -120,8 +124,9 @@ def compute_plan(registry: Registry, topology: Topology, host: str) -> Plan:
     """The plan of a host.
 
     Raises PlanError when two endpoints would have to share a port of the host, when nobody is
-    registered to hold an endpoint on its system, when a consumer's address is needed and unknown,
-    or when the environment of a host or its system is unknown.
+    registered to hold an endpoint on its system, when two services there have the same owner, when
+    a consumer's address is needed and unknown, or when the environment of a host or its system is
+    unknown.
     """
     environment, system = _environment(registry, topology, host), system_of(topology, host)
     planned = [
@@ -134,6 +139,7 @@ def compute_plan(registry: Registry, topology: Topology, host: str) -> Plan:
     planned.sort(key=lambda p: (p.endpoint.port, p.endpoint.protocol, p.endpoint.id))
     _refuse_conflicts(registry, host, planned)
     _refuse_ownerless(registry, host, system, planned)
+    _refuse_twins(registry, host, system, planned)
     protocols = tuple(
         PlannedProtocol(
             entry.name,
@@ -316,5 +322,25 @@ def _refuse_ownerless(
         for endpoint in (new.endpoint for new in planned)
         if endpoint.expect != "silent" and endpoint.owner_on(system) is None
     ]
+    if faults:
+        raise PlanError("\n".join(faults))
+
+
+def _refuse_twins(
+    registry: Registry, host: str, system: str, planned: list[PlannedEndpoint]
+) -> None:
+    """The registry tells services of one group apart; a host may be in several."""
+    claims, faults = Identities(), []
+    for endpoint in (new.endpoint for new in planned if new.endpoint.expect != "silent"):
+        owner = endpoint.owner_on(system)
+        other = claims.claim(owner, (endpoint.service, endpoint.path), host) if owner else None
+        if other is not None:
+            kind, name, (_service, path) = other
+            faults.append(
+                f"{host}: {endpoint.id} ({registry.where(endpoint.path)}) and {path[1]}.{path[3]}"
+                f" ({registry.where(path)}) have the same {kind} {name}, by which nobody can tell"
+                " the two services apart. Make them one service, give one another owner, or place"
+                " them on different hosts"
+            )
     if faults:
         raise PlanError("\n".join(faults))

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import re
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, Path, found
@@ -28,8 +30,20 @@ PROXIES: t.Final = frozenset(
         "vpnkit",
     )
 )
+# Without these a host doesn't boot, has no network, or lets nobody in.
+_SYSTEM_UNIT: t.Final = re.compile(
+    r"(systemd-.*|dbus|dbus-broker|dbus-org\..*|sshd?|sshd?@.*|(.*-)?getty(@.*)?|autovt@.*"
+    r"|user@.*|user-runtime-dir@.*|polkit|networking|network|ifup@.*|NetworkManager(-.*)?"
+    r"|connman|wpa_supplicant(@.*)?|nftables|iptables|ip6tables|netfilter-persistent|firewalld"
+    r"|ufw|emergency|rescue|display-manager|udev|kmod|dracut-.*|initrd-.*|-)\.(service|socket)\Z"
+)
+# As groups, users and processes: those of all, none that is given, and whatever there is.
+ALL: t.Final = "all"
+ANYWHERE: t.Final = "*"
+_NONE: t.Final = ""
+_ANY: t.Final = "*"
 # What only one system has.
-_FOREIGN: t.Final = {LINUX: ("label",), DARWIN: ("unit", "kernel")}
+_FOREIGN: t.Final = {LINUX: ("label",), DARWIN: ("unit", "system", "kernel")}
 
 
 @dataclasses.dataclass(slots=True)
@@ -84,6 +98,49 @@ def owner_on(data: t.Any, system: str) -> Owner | None:
     )
 
 
+_Holder = tuple[str, Path]
+
+
+class Identities:
+    """Keeps which service is told by which unit, label or container, on one system.
+
+    Two are told apart by their users or their processes too, where both have them. Each claim is a
+    few look-ups, however many there are.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[t.Any, ...], _Holder] = {}
+
+    def claim(self, owner: Owner, holder: _Holder, group: str) -> tuple[str, str, _Holder] | None:
+        """Claims an owner for a service on a group, or on all hosts; else what and who has it.
+
+        `holder` is the service and the path of its owner.
+        """
+        known = [("unit", unit, owner.user) for unit in owner.unit]
+        known += [
+            (kind, name, None)
+            for kind, name in (("label", owner.label), ("container", owner.container))
+            if name is not None
+        ]
+        other = None
+        for kind, name, user in known:
+            takes, meets = _matches((user,) if user else ()), _matches(owner.process)
+            for place in (ANYWHERE,) if group == ALL else (group, ALL):
+                for key in itertools.product((kind,), (name,), (place,), takes[1], meets[1]):
+                    first = self._first.get(key)
+                    if first is not None and first[0] != holder[0]:
+                        other = other or (kind, name, first)
+            for key in itertools.product((kind,), (name,), (group, ANYWHERE), takes[0], meets[0]):
+                self._first.setdefault(key, holder)
+        return other
+
+
+def _matches(names: t.Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What names are kept under, and what they may be; without any they may be all."""
+    given = tuple(names)
+    return ((*given, _ANY) if given else (_NONE, _ANY), (*given, _NONE) if given else (_ANY,))
+
+
 def owner_faults(path: Path, data: t.Any) -> t.Iterator[Fault]:
     """What the schema doesn't say of an owner: names that don't tell who is behind them."""
     given = _mapping(data)
@@ -95,6 +152,14 @@ def owner_faults(path: Path, data: t.Any) -> t.Iterator[Fault]:
                     (*where, "process"),
                     f"found {found(name)}, by which a container engine holds the ports of whatever"
                     " container; allowed is container: with the name of the container",
+                )
+        for unit in _texts(_mapping(part).get("unit")):
+            if _SYSTEM_UNIT.match(unit) and _mapping(part).get("system") is not True:
+                yield Fault(
+                    (*where, "unit"),
+                    f"found {found(unit)}, without which the host is lost or can't be reached;"
+                    " allowed is the unit of a service, or with system: true beside it one of the"
+                    " system's own that is registered on purpose",
                 )
 
 

@@ -12,10 +12,16 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import datetime
+import itertools
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addresses, outputs, schema
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
+    addresses,
+    outputs,
+    reach,
+    schema,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.claims import Claims
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, Path, found
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import (
@@ -28,9 +34,15 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
     Protocol,
     Range,
     Registry,
+    Service,
     mapping,
 )
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import owner_faults
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import (
+    SYSTEMS,
+    Identities,
+    owner_faults,
+    owner_on,
+)
 
 
 def faults(registry: Registry) -> t.Iterator[Fault]:
@@ -38,9 +50,9 @@ def faults(registry: Registry) -> t.Iterator[Fault]:
     for rule in (
         _names,
         _references,
-        _networks,
-        _endpoints,
+        reach.faults,
         _owners,
+        _identities,
         _conflicts,
         _routes,
         _ranges,
@@ -131,65 +143,45 @@ def _unknown(path: Path, name: str, kinds: str, known: t.Collection[str]) -> Fau
     return Fault(path, message, word=name, among=known)
 
 
-def _networks(registry: Registry) -> t.Iterator[Fault]:
-    for name, cidrs in registry.networks.items():
-        for index, cidr in enumerate(cidrs):
-            allowed = addresses.network_of(cidr) if cidr else cidr
-            if allowed is None:
-                hint = "a CIDR, such as 192.0.2.0/24"
-            elif allowed != cidr.lower():
-                hint = allowed
-            else:
-                continue
-            path = ("networks", name, "cidrs", index)
-            yield Fault(path, f"found {found(cidr)}, allowed is {hint}")
-
-
-def _endpoints(registry: Registry) -> t.Iterator[Fault]:
+def _owners(registry: Registry) -> t.Iterator[Fault]:
     for endpoint in registry.endpoints.values():
-        for index, address in enumerate(endpoint.addresses):
-            path = (*endpoint.path, "addresses", index)
-            loopback = addresses.is_loopback(address)
-            if not address:
-                continue
-            if addresses.parse_address(address) is None:
-                yield Fault(path, f"found {found(address)}, allowed is an IP address")
-            elif endpoint.exposure == "host" and not loopback:
-                yield Fault(
-                    path,
-                    f"found {found(address)}, which others can reach; allowed with"
-                    " exposure: host is a loopback address",
-                )
-            elif endpoint.exposure == "public" and loopback:
-                yield Fault(
-                    path,
-                    f"found {found(address)}, which others can't reach; allowed with"
-                    " exposure: public is no loopback address",
-                )
         if endpoint.expect in ("bound", "optional") and endpoint.owner is None:
             yield Fault(
                 (*endpoint.path, "owner"),
                 f"found nothing, here or for the service, allowed is the owner that holds this"
                 f" {endpoint.status} endpoint",
             )
-        if endpoint.broadcast and endpoint.protocol != "udp":
-            yield Fault(
-                (*endpoint.path, "broadcast"),
-                f"found it with protocol: {endpoint.protocol}; allowed with udp",
-            )
-        if endpoint.protocol == "udp" and endpoint.probe not in ("none", ""):
-            yield Fault(
-                (*endpoint.path, "probe"),
-                f"found {found(endpoint.probe)}, which speaks TCP; allowed for udp is none",
-            )
+    for path, _service, owner in _given_owners(registry):
+        yield from owner_faults(path, owner)
 
 
-def _owners(registry: Registry) -> t.Iterator[Fault]:
+def _given_owners(registry: Registry) -> t.Iterator[tuple[Path, Service, dict[str, t.Any] | None]]:
+    """Every owner with its path and its service; None where the service itself has none."""
     for name, service in registry.services.items():
-        yield from owner_faults(("services", name, "owner"), service.owner)
+        yield ("services", name, "owner"), service, service.owner
         for endpoint in service.endpoints:
             if endpoint.owner is not service.owner:
-                yield from owner_faults((*endpoint.path, "owner"), endpoint.owner)
+                yield (*endpoint.path, "owner"), service, endpoint.owner
+
+
+def _identities(registry: Registry) -> t.Iterator[Fault]:
+    """Services that nobody could tell apart by who holds their sockets."""
+    claims: dict[tuple[str, str], Identities] = {}
+    for path, service, owner in _given_owners(registry):
+        for system, environment in itertools.product(SYSTEMS, service.environments):
+            known = claims.setdefault((system, environment), Identities())
+            given = owner_on(owner, system)
+            other = known.claim(given, (service.name, path), service.hosts) if given else None
+            if other is not None:
+                kind, name, (first, see) = other
+                yield Fault(
+                    path,
+                    f"found the {kind} {found(name)} of {first} again, by which nobody can tell the"
+                    " two services apart; allowed is one service with the endpoints of both, or"
+                    " another owner",
+                    see=see,
+                )
+                break
 
 
 def _conflicts(registry: Registry) -> t.Iterator[Fault]:

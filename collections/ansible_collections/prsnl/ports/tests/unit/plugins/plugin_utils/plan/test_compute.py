@@ -190,6 +190,21 @@ def test_two_services_of_different_groups_meet_on_a_host() -> None:
     )
 
 
+def test_two_services_of_different_groups_with_one_owner_meet_on_a_host() -> None:
+    """Each group has its own, so that the registry alone has no fault."""
+    owner = "{process: shop, user: shop, unit: shop.service}"
+    text = BASE.decode().replace("{process: [store, stored]}", owner).encode()
+    known = load.parse(text, "ports.yml")
+    assert compute.compute_plan(known, INVENTORY, "back1").endpoints
+    groups = {**INVENTORY.groups, "back": ["back1", "front1"]}
+    with pytest.raises(PlanError) as caught:
+        compute.compute_plan(known, Topology(groups, INVENTORY.hosts), "front1")
+    assert (
+        "front1: shop.http (ports.yml:29) and store.cluster (ports.yml:52) have the same unit"
+        in (str(caught.value))
+    )
+
+
 def test_an_address_that_is_needed_and_unknown() -> None:
     """It says whose, for whom, and what to set."""
     hosts = {**INVENTORY.hosts, "front1": Host("production")}
