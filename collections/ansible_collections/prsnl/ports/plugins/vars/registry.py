@@ -68,10 +68,13 @@ EXAMPLES = r"""
       run_once: true
 """
 
+import contextlib
 import typing as t
 
 from ansible.plugins.vars import BaseVarsPlugin
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import leases
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import RegistryError
 
 
 class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
@@ -83,6 +86,10 @@ class VarsModule(BaseVarsPlugin):  # type: ignore[misc]
         """`port_registry` for the group `all`, nothing for other groups and hosts."""
         super().get_vars(loader, path, entities)
         registry = controller.current_registry()
+        # Tasks run in forks of this process, and would each read the leases anew. Those that need
+        # them tell what is wrong with them.
+        with contextlib.suppress(RegistryError):
+            leases.read(leases.beside(registry.file))
         entities = entities if isinstance(entities, list) else [entities]
         if any(entity.name == "all" for entity in entities):
             return {"port_registry": registry.data}

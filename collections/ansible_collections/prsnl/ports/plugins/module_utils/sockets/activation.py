@@ -15,6 +15,7 @@ import subprocess
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     Holder,
     Snapshot,
@@ -116,6 +117,6 @@ def parse_socket_units(text: str) -> list[SocketUnit]:
             if match
         )
         if listens and facts.get("ActiveState") == "active":
-            services = tuple(facts.get("Triggers", "").split())
-            units.append(SocketUnit(facts.get("Id", ""), listens, services))
+            services = tuple(map(printable, facts.get("Triggers", "").split()))
+            units.append(SocketUnit(printable(facts.get("Id", "")), listens, services))
     return units

@@ -21,6 +21,7 @@ import sys
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     Container,
     Holder,
@@ -244,7 +245,7 @@ def parse_podman(text: str) -> Listing:
     """
     published, by_id = [], {}
     for entry in json.loads(text):
-        container = by_id[entry["Id"]] = Container("podman", entry["Names"][0])
+        container = by_id[entry["Id"]] = Container("podman", printable(entry["Names"][0]))
         for port in entry["Ports"] or ():
             for protocol in port["protocol"].split(","):
                 for address in [port["host_ip"]] if port["host_ip"] else ANY:
@@ -264,7 +265,7 @@ def parse_docker(text: str) -> Listing:
         # Beside its own name, it has one of each container that is linked to it: other/alias.
         names = entry["Names"].split(",")
         name = next((name for name in names if "/" not in name), names[0])
-        container = by_id[entry["ID"]] = Container("docker", name)
+        container = by_id[entry["ID"]] = Container("docker", printable(name))
         for part in entry["Ports"].split(", "):
             match = PUBLISHED.fullmatch(part)
             if match:

@@ -421,4 +421,4 @@ def parse_unit(cgroup: str) -> t.Optional[str]:
     unit = str(units[-1])
     # Where a unit's name could be taken for something else of the kernel's, systemd puts a _ before
     # it; a unit whose name starts with one gets another.
-    return unit[1:] if unit.startswith("_") else unit
+    return printable(unit[1:] if unit.startswith("_") else unit)

@@ -11,6 +11,8 @@ import pwd
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
+
 BECOME = "Run the task with become: true."
 
 
@@ -106,7 +108,7 @@ def address_text(raw: bytes) -> str:
 def user_name(uid: int) -> str:
     """Return the name of a uid, or the number where it has none."""
     try:
-        return pwd.getpwuid(uid).pw_name
+        return printable(pwd.getpwuid(uid).pw_name)
     except KeyError:
         return str(uid)
 

@@ -11,6 +11,7 @@ import re
 import sys
 import typing as t
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
     Path,
     line_of,
@@ -88,9 +89,10 @@ def findings(found: t.Sequence[Finding], form: str, to: t.TextIO | None = None) 
         print(json.dumps([finding.as_dict() for finding in found], indent=2))
         return
     for finding in found:
-        print(finding.for_github() if form == "github" else finding, file=stream)
+        line = finding.for_github() if form == "github" else str(finding)
+        print(printable(line, keep="\n\t"), file=stream)
 
 
 def answer(text: str, data: t.Any, form: str) -> None:
     """Prints an answer: the data for programs, else the text."""
-    print(json.dumps(data, indent=2) if form == "json" else text)
+    print(json.dumps(data, indent=2) if form == "json" else printable(text, keep="\n\t"))

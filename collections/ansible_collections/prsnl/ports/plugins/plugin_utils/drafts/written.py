@@ -529,7 +529,7 @@ class _Guide:
             return
         for message in (
             "nothing says on which hosts the services are; drafted: a group for each",
-            f"nothing says who may reach {ids}; drafted: exposure host, which is nobody elsewhere",
+            f"nothing says who may reach {ids}; drafted: its own hosts at most",
             "nothing says which processes own the ports; drafted: ones called like the services",
         ):
             self._ask(1, message)
@@ -592,7 +592,11 @@ def _service(
     for id_, endpoint in entry["endpoints"].items():
         told = endpoint.pop("environments", set())
         if endpoint["status"] != "retired":
-            endpoint["exposure"] = "host"
+            # Who offers it isn't told; nobody but its own hosts is the least that routes allow.
+            routed = "routes" in endpoint
+            endpoint["exposure"] = "internal" if routed else "host"
+            if routed:
+                endpoint["consumers"] = [name]
         if told and told != everywhere:
             endpoint["environments"] = sorted(told)
         endpoints[id_] = endpoint

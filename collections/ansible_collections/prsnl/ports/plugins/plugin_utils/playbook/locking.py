@@ -13,6 +13,7 @@ import typing as t
 import uuid
 
 from ansible.utils.display import Display
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable_all
 
 TIMEOUT: t.Final = 120
 display = Display()
@@ -75,7 +76,8 @@ class LockedModule:
             result: dict[str, t.Any] = action._execute_module(
                 module_name=module, module_args=arguments, task_vars=variables
             )
-            return result
+            clean: dict[str, t.Any] = printable_all(result)
+            return clean
 
         task = action._task
         host = str(variables.get("inventory_hostname", ""))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable_all
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.reporting import tell_leases
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import faults
@@ -47,4 +48,6 @@ class PlanAction(ActionBase):  # type: ignore[misc]
         result: dict[str, t.Any] = self._execute_module(
             module_name=self._task.resolved_action, module_args=arguments, task_vars=variables
         )
-        return result
+        # What a host says may hold what its users chose, and the host may be somebody else's.
+        clean: dict[str, t.Any] = printable_all(result)
+        return clean

@@ -11,7 +11,7 @@ import os
 import re
 import typing as t
 
-from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed, printable
 
 Path = tuple[t.Union[str, int], ...]
 
@@ -63,7 +63,7 @@ def report(file: str, faults: t.Iterable[Fault], lines: t.Mapping[Path, int]) ->
         if fault.word and number < _SUGGESTIONS and len(fault.among) <= looks:
             looks -= len(fault.among)
             row += near(fault.word, fault.among)
-        text.append(row)
+        text.append(printable(row))
     if len(faults) >= MOST:
         text.append(f"{shown(file)}: these are the first {MOST} faults; there may be more")
     return "\n".join(text)
@@ -114,5 +114,8 @@ def found(value: t.Any) -> str:
 
 def near(word: str, among: t.Iterable[str]) -> str:
     """`; did you mean 'x'?` if x is much like the word, else nothing."""
+    if len(word) > _LONGEST:
+        # Comparing grows with the square of the length.
+        return ""
     matches = difflib.get_close_matches(word, list(among), n=3, cutoff=0.6)
     return f"; did you mean {listed(map(found, matches), 'or')}?" if matches else ""

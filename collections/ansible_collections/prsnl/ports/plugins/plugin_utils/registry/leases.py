@@ -40,6 +40,8 @@ _EXPIRES: t.Final = re.compile(
 _NAMES: t.Final = ("process", "container", "name", "unit", "label", "user", LINUX, "darwin")
 
 _Lease = dict[str, t.Any]
+# Of each file what it was by its inode, size and time, and the leases in it.
+_READ: dict[str, tuple[tuple[int, int, int], list[Lease]]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,14 +80,24 @@ def beside(registry_file: str) -> str:
 
 
 def read(file: str) -> list[Lease]:
-    """The leases of a file, none if there is no file. Raises RegistryError with its faults."""
+    """The leases of a file, none if there is no file. Raises RegistryError with its faults.
+
+    A run asks for each of its hosts, so the file is read again only when it has changed.
+    """
     try:
+        status = os.stat(file)
+        state = status.st_ino, status.st_size, status.st_mtime_ns
+        known = _READ.get(file)
+        if known is not None and known[0] == state:
+            return known[1]
         source = yaml_source.read(file)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise RegistryError(f"{shown(file)}: the leases can't be read: {error.strerror}") from error
-    return parse(source, file)
+    found = parse(source, file)
+    _READ[file] = state, found
+    return found
 
 
 def parse(source: bytes, file: str) -> list[Lease]:

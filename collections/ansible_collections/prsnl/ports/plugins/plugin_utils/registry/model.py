@@ -165,7 +165,6 @@ class Registry:
     changes: list[HistoryChange]
     # The lines of paths, or else what they are found in.
     lines: t.Mapping[Path, int] | None = None
-    _root: t.Any = None
 
     @classmethod
     def from_data(cls, data: t.Any, file: str = "", source: bytes = b"") -> Registry:
@@ -195,11 +194,9 @@ class Registry:
 
     def where(self, path: Path) -> str:
         """`file:line` of a path. It reads the text again, so it is for messages of faults."""
-        if self.lines is not None:
-            return f"{shown(self.file)}:{line_of(self.lines, path)}"
-        if self._root is None:
-            self._root = yaml_source.root(self.source)
-        return f"{shown(self.file)}:{yaml_source.line(self._root, path)}"
+        if self.lines is None:
+            self.lines = yaml_source.lines(self.source)
+        return f"{shown(self.file)}:{line_of(self.lines, path)}"
 
 
 def mapping(value: t.Any) -> dict[str, t.Any]:

@@ -41,6 +41,8 @@ _SYSTEM_UNIT: t.Final = re.compile(
 ALL: t.Final = "all"
 ANYWHERE: t.Final = "*"
 _NONE: t.Final = ""
+# As the schema has it: each of an owner's units may have each of its processes.
+_MOST_NAMES: t.Final = 20
 _ANY: t.Final = "*"
 # What only one system has.
 _FOREIGN: t.Final = {LINUX: ("label",), DARWIN: ("unit", "system", "kernel")}
@@ -116,7 +118,9 @@ class Identities:
 
         `holder` is the service and the path of its owner.
         """
-        known = [("unit", unit, owner.user) for unit in owner.unit]
+        known: list[tuple[str, str, str | None]] = [
+            ("unit", unit, owner.user) for unit in owner.unit[:_MOST_NAMES]
+        ]
         known += [
             (kind, name, None)
             for kind, name in (("label", owner.label), ("container", owner.container))
@@ -137,7 +141,7 @@ class Identities:
 
 def _matches(names: t.Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What names are kept under, and what they may be; without any they may be all."""
-    given = tuple(names)
+    given = tuple(itertools.islice(names, _MOST_NAMES))
     return ((*given, _ANY) if given else (_NONE, _ANY), (*given, _NONE) if given else (_ANY,))
 
 

@@ -120,11 +120,12 @@ def _consumers(
             f" addresses of {family}; allowed are smaller ones, or exposure: public without"
             " consumers",
         )
-    for index, name in enumerate(endpoint.consumers):
+    own = frozenset(endpoint.environments)
+    for index, name in enumerate(endpoint.consumers if own else ()):
         service = registry.services.get(name)
-        if service is None or not (service.environments and endpoint.environments):
+        if service is None or not service.environments:
             continue
-        if not set(service.environments) & set(endpoint.environments):
+        if own.isdisjoint(service.environments):
             yield Fault(
                 (*endpoint.path, "consumers", index),
                 f"found {found(name)}, which is in {listed(service.environments)} only, and this"

@@ -109,10 +109,11 @@ def _references(registry: Registry) -> t.Iterator[Fault]:
             if environment and isinstance(environments, dict) and environment not in environments:
                 where = (*path, "environments", index)
                 yield _unknown(where, environment, "environments", environments)
+        own_environments = frozenset(service.environments)
         for endpoint in service.endpoints:
             yield from _consumers(endpoint, consumers)
             for index, environment in enumerate(endpoint.environments):
-                if environment and service.environments and environment not in service.environments:
+                if environment and own_environments and environment not in own_environments:
                     yield Fault(
                         (*endpoint.path, "environments", index),
                         f"found {found(environment)}, allowed are the service's environments:"

@@ -103,7 +103,7 @@ class Schema:
                     word=key,
                     among=known,
                 )
-        elif rule in ("uniqueItems", "minItems", "minProperties", "maxLength"):
+        elif rule in ("uniqueItems", "minItems", "maxItems", "minProperties", "maxLength"):
             yield from _of_wrong_size(path, value, rule, schema)
         elif "propertyNames" in error.absolute_schema_path:
             yield Fault(
@@ -135,6 +135,8 @@ def _of_wrong_size(path: Path, value: t.Any, rule: str, schema: _Schema) -> t.It
         for item, count in collections.Counter(map(found, value)).items():
             if count > 1:
                 yield Fault(path, f"found {item} {count} times, allowed is once")
+    elif rule == "maxItems":
+        yield Fault(path, f"found {len(value)} entries, allowed are {schema[rule]} at most")
     elif rule == "maxLength":
         most = f"allowed are {schema[rule]} at most"
         yield Fault(path, f"found {found(value)} of {len(value)} characters, {most}")

@@ -5,7 +5,7 @@
 
 YAML 1.1 and 1.2 readers disagree on `no`, `0o17`, `010`, `22:22` and on dates. Here a plain scalar
 is null, true, false or a decimal integer, and text otherwise; keys are text. Duplicate keys,
-aliases, tags and several documents are faults.
+aliases, tags, several documents and characters that nobody sees are faults.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import os
 import re
 import stat
 import typing as t
+import unicodedata
 
 import yaml
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import HIDDEN
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
     MOST,
     Fault,
@@ -63,6 +65,7 @@ class _Reader:
         self.faults: list[Fault] = []
         self.lines: dict[Path, int] = {}
         self._seen: set[int] | None = None
+        self._may_hide = False
 
     def compose(self, source: bytes) -> t.Any:
         """The root node, or None after a fault."""
@@ -74,6 +77,7 @@ class _Reader:
             return None
         if "*" in text:
             self._seen = set()
+        self._may_hide = "\\" in text or not text.isascii()
         loader = None
         try:
             loader = _Loader(text)
@@ -90,7 +94,7 @@ class _Reader:
             self._fault((), mark.line + 1 if mark else 1, f"not YAML: {problem}")
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            self._fault((), line, f"not YAML: {error.reason}")
+            self._fault((), line, _hidden(chr(error.character)))
         except RecursionError:
             self._fault((), 1, "nested too deeply")
         finally:
@@ -115,6 +119,7 @@ class _Reader:
                 return None
             self._seen.add(id(node))
         if isinstance(node, yaml.ScalarNode):
+            self._refuse_hidden(path, node)
             return _scalar(node)
         if len(path) >= _MAX_DEPTH:
             self._fault(path, line, f"found more than {_MAX_DEPTH} levels, allowed are fewer")
@@ -128,6 +133,7 @@ class _Reader:
         first: dict[str, int] = {}
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
+            self._refuse_hidden((*path, key), key_node)
             if not isinstance(key_node, yaml.ScalarNode):
                 self._fault(path, line, "found a list or mapping as a key, allowed is text")
             elif key in result:
@@ -140,6 +146,21 @@ class _Reader:
                 first[key] = line
                 result[key] = self.value(value_node, (*path, key))
         return result
+
+    def _refuse_hidden(self, path: Path, node: t.Any) -> None:
+        if self._may_hide and isinstance(node.value, str):
+            match = HIDDEN.search(node.value)
+            if match is not None:
+                self._fault(path, node.start_mark.line + 1, _hidden(match[0]))
+
+    def refuse_hidden_elsewhere(self, source: bytes) -> None:
+        """What is in comments: reviewers read them too, and the direction of reading goes on."""
+        if self._may_hide:
+            told = {fault.line for fault in self.faults}
+            for number, row in enumerate(source.decode("utf-8-sig").split("\n"), start=1):
+                match = None if row.isascii() else HIDDEN.search(row)
+                if match is not None and number not in told:
+                    self._fault((), number, _hidden(match[0]))
 
     def locate(self, node: t.Any, path: Path = ()) -> None:
         """Collects the line of every value below a node; of a mapping's value, its key's line."""
@@ -159,6 +180,11 @@ class _Reader:
                 child = (*path, key_node.value)
                 self.lines.setdefault(child, key_node.start_mark.line + 1)
                 self.locate(value_node, child)
+
+
+def _hidden(char: str) -> str:
+    name = unicodedata.name(char, "a control character")
+    return f"found the invisible U+{ord(char):04X} ({name}), allowed is what people can see"
 
 
 def _scalar(node: t.Any) -> t.Any:
@@ -195,6 +221,7 @@ def parse(source: bytes) -> tuple[t.Any, list[Fault]]:
     reader = _Reader()
     root = reader.compose(source)
     data = None if root is None else reader.value(root)
+    reader.refuse_hidden_elsewhere(source)
     if data is None and not reader.faults:
         # A file that says null, be it after a byte order mark, has no more in it than an empty one.
         reader.faults.append(Fault((), EMPTY, line=1))
@@ -204,25 +231,6 @@ def parse(source: bytes) -> tuple[t.Any, list[Fault]]:
 def root(source: bytes) -> t.Any:
     """The node of a YAML document without faults, with the places of all that is in it."""
     return _Reader().compose(source)
-
-
-def line(node: t.Any, path: Path) -> int:
-    """The line of a path below a root node, or of the nearest thing around it."""
-    if node is None:
-        return 1
-    found = node.start_mark.line + 1
-    for part in path:
-        if isinstance(node, yaml.MappingNode):
-            pairs = (pair for pair in node.value if pair[0].value == part)
-            key, node = next(pairs, (None, None))
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            key = node = node.value[part] if part < len(node.value) else None
-        else:
-            key = None
-        if key is None:
-            return int(found)
-        found = key.start_mark.line + 1
-    return int(found)
 
 
 def lines(source: bytes) -> dict[Path, int]:

@@ -256,7 +256,7 @@ def arguments(*words: str, number: int = 1) -> bytes:
         (arguments("web", "XPC_SERVICE_NAME=prsnl.web", "HOME=/", number=2), ""),
         # Apple's own program.
         (arguments("web", number=1), None),
-        (arguments("web", "XPC_SERVICE_NAME=a\x1b[31m"), "a?[31m"),
+        (arguments("web", "XPC_SERVICE_NAME=a\x1b[31m"), "a\\x1b[31m"),
         (b"", None),
     ],
 )

@@ -155,7 +155,7 @@ def test_unit(text: str, expected: str | None) -> None:
 
 def test_a_name_with_brackets_and_spaces_does_not_shift_the_fields() -> None:
     fields = " ".join(str(number) for number in range(4, 53))
-    assert linux.parse_stat(f"812 (a) b (c\n) S {fields}\n") == ("a) b (c?", 4, 22)
+    assert linux.parse_stat(f"812 (a) b (c\n) S {fields}\n") == ("a) b (c\\x0a", 4, 22)
 
 
 def test_the_effective_user_counts() -> None:
@@ -468,3 +468,16 @@ def test_500_random_sets_are_what_the_kernels_own_tool_lists() -> None:
     *differs, compared = done.stdout.splitlines()
     assert differs == []
     assert int(compared) > 2000
+
+
+@pytest.mark.parametrize(
+    ("group", "unit"),
+    [
+        ("0::/system.slice/a\x1b[2Jb.service", "a\\x1b[2Jb.service"),
+        ("0::/system.slice/a\u202eb.service", "a\\u202eb.service"),
+        ("0::/user.slice/a\u200bb.scope", "a\\u200bb.scope"),
+    ],
+)
+def test_a_control_group_of_any_name_is_printable(group: str, unit: str) -> None:
+    """Whoever may make one chooses its name."""
+    assert linux.parse_unit(linux.parse_cgroup(group)) == unit

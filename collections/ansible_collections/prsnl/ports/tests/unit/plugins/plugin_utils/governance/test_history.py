@@ -84,8 +84,9 @@ def test_nothing_new() -> None:
             "ports allocate store.older --port 21009 --status retired --reason",
         ),
         (
-            "port: 20001",
-            "port: 20001\n        protocol: udp\n        probe: none",
+            "port: 20001\n        status: fixed\n        exposure: public\n        routes:\n"
+            "          /shop/: Shop\n",
+            "port: 20001\n        protocol: udp\n        status: fixed\n        exposure: public\n",
             "endpoint: shop.http, from: 20001, to: 20001, status: fixed",
             "services.shop.endpoints.http.status",
             "ports move shop.http --reason",

@@ -12,6 +12,7 @@ import typing as t
 
 import hypothesis
 import pytest
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import HIDDEN
 from ansible_collections.prsnl.ports.plugins.plugin_utils.drafts import draft, exported
 from ansible_collections.prsnl.ports.plugins.plugin_utils.outputs import guide
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import load
@@ -22,7 +23,11 @@ HERE = pathlib.Path(__file__).parents[1]
 SOURCES = [HERE / "references" / "ports.yml", HERE / "registry" / "base.yml"]
 # One line of text, as the schema allows it: also what Markdown and YAML would take for something.
 TEXTS = st.text(
-    st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=30
+    st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")).filter(
+        lambda char: not HIDDEN.match(char)
+    ),
+    min_size=1,
+    max_size=30,
 ) | st.sampled_from(
     [
         *("| a | b |", "`x`", "&amp;", " lead", "trail ", "*b*", "_a_", "a_b", "[x](y)", "<b>"),
