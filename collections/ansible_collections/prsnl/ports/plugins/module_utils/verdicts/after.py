@@ -48,7 +48,7 @@ PROBE_TIMEOUT = 5.0
 LEASABLE = ("alternative", "reserved")
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
-Target = tuple[str, str, int]
+Target = t.Tuple[str, str, int]  # noqa: UP006 - evaluated, by Python 3.8 too
 
 
 @dataclass

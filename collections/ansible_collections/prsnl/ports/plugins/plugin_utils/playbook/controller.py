@@ -35,6 +35,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
     RegistryError,
     found,
+    near,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Endpoint, Registry
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX
@@ -117,16 +118,38 @@ class _Hosts(t.Mapping[str, Host]):
         return len(self._hostvars)
 
 
+def _given(host: str, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The variables of a host that the plan needs, with their templates filled in."""
+    given: dict[str, t.Any] = {}
+    for name in (*_VARIABLES, "ansible_facts"):
+        try:
+            if name in variables:
+                value = variables[name]
+                # A list is filled in when its items are asked for.
+                given[name] = list(value) if isinstance(value, list) else value
+        except AnsibleError as error:
+            raise AnsibleError(
+                f"{host}: {name} can't be known ({error.message}). What it is made of, such as"
+                f" facts, isn't known of {host} in this run, which --limit or gather_facts: false"
+                f" may have left out. Write {name} of {host} out in the inventory, gather facts of"
+                " all hosts first, or keep them (fact_caching)"
+            ) from None
+    return given
+
+
 def _host(name: str, variables: t.Mapping[str, t.Any]) -> Host:
+    variables = _given(name, variables)
     families = variables.get("port_address_families", FAMILIES)
     _check_list(name, "port_address_families", families, FAMILIES.__contains__, "ipv4 and ipv6")
     if "port_addresses" in variables:
         given = variables["port_addresses"]
-        _check_list(name, "port_addresses", given, addresses.parse_address, "IP addresses")
+        _check_list(name, "port_addresses", given, _is_address, "IP addresses")
+        reached = "addresses by which other hosts reach it"
+        _check_list(name, "port_addresses", given, _can_be_reached, reached)
     else:
         # Loopback is the near end of a tunnel or a container, where other hosts don't reach it.
         address = str(variables.get("ansible_host", name))
-        usable = addresses.parse_address(address) and not addresses.is_loopback(address)
+        usable = addresses.parse_address(address) and not addresses.special(address)
         given = [address] if usable else []
     return Host(
         environment=str(variables.get("port_environment", "")),
@@ -134,6 +157,15 @@ def _host(name: str, variables: t.Mapping[str, t.Any]) -> Host:
         families=tuple(family for family in FAMILIES if family in families),
         system=_system(variables),
     )
+
+
+def _is_address(address: t.Any) -> bool:
+    return addresses.parse_address(address) is not None
+
+
+def _can_be_reached(address: t.Any) -> bool:
+    # Of loopback there may be one host.
+    return addresses.special(str(address)) in (None, "loopback")
 
 
 def _system(variables: t.Mapping[str, t.Any]) -> str:
@@ -187,6 +219,38 @@ def host_plan(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         return compute_plan(known, topology(task_vars), task_vars["inventory_hostname"]).as_dict()
     except PlanError as error:
         raise AnsibleError(str(error)) from None
+
+
+def unplanned(task_vars: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> list[str]:
+    """What the inventory lacks, so that the plan of a host asks for less than the registry means.
+
+    That is a group of the registry on which something of the host's environment is placed, and any
+    endpoint for the host at all.
+    """
+    known, groups = current_registry(), task_vars["groups"]
+    environment = plan["environment"]
+    missing: dict[str, list[str]] = {}
+    for service in known.services.values():
+        if service.hosts not in groups and environment in service.environments:
+            missing.setdefault(service.hosts, []).append(service.name)
+    told = []
+    for group, services in missing.items():
+        where = known.where(("services", services[0], "hosts"))
+        told.append(
+            f"the inventory has no group {group}, on which the registry places"
+            f" {listed(services)} ({where}), so that no host is asked for them"
+            + near(group, (name for name in groups if name not in known.data.get("groups", {})))
+            + "; name the group as the registry does, or make it empty if that is meant"
+        )
+    if not plan["endpoints"]:
+        host = task_vars["inventory_hostname"]
+        own = sorted(name for name, hosts in groups.items() if host in hosts and name != "all")
+        told.append(
+            f"{host}: the registry plans no endpoint for it in {environment}, so that nothing is"
+            f" looked at there; its groups are {listed(own) if own else 'none'}. Put it into the"
+            " registry's groups, or leave it out of the play"
+        )
+    return told
 
 
 def host_leases(task_vars: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:

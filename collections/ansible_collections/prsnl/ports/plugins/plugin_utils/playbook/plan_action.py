@@ -18,6 +18,7 @@ class PlanAction(ActionBase):  # type: ignore[misc]
     """Runs the module of the same name, in one remote execution, with the host's plan."""
 
     needs_leases = False
+    tells_unplanned = False
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
@@ -25,7 +26,11 @@ class PlanAction(ActionBase):  # type: ignore[misc]
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = self.module_arguments(variables)
+        computed = "plan" not in self._task.args
         result.update(self.run_module(arguments, variables))
+        if self.tells_unplanned and computed:
+            result["unplanned"] = controller.unplanned(variables, arguments["plan"])
+            result.setdefault("warnings", []).extend(result["unplanned"])
         if self.needs_leases:
             tell_leases(result, arguments["leases"], variables["inventory_hostname"])
         return result

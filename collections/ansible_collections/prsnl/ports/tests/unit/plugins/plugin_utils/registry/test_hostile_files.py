@@ -174,7 +174,7 @@ def test_a_pipe_as_leases_is_refused_at_once(tmp_path: pathlib.Path) -> None:
         _read_leases(tmp_path / "ports.yml")
 
 
-@pytest.mark.parametrize("text", ["~", "null", "", "# nothing", "---\n", "\"\""])
+@pytest.mark.parametrize("text", ["~", "null", "", "# nothing", "---\n", '""'])
 def test_a_file_of_nothing_is_a_fault(text: str) -> None:
     with pytest.raises(RegistryError):
         load.parse(text.encode(), "ports.yml")
