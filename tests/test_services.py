@@ -207,7 +207,7 @@ ROLE = {
           vars:
             application_endpoint: thumbnailer.http
             application_archive_url: https://artifacts.example/thumbnailer.tar.gz
-            application_archive_checksum: sha256:0000000000000000000000000000000000000000000000000000000000000000
+            application_archive_checksum: sha256:{{ '0' * 64 }}
             application_command: /usr/bin/thumbnailer
             application_environment:
               PORT: "{{ lookup('prsnl.ports.endpoint', 'thumbnailer.http').port }}"
