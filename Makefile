@@ -15,7 +15,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # Molecule's own place is shared by all clones of the same name, and outlives them.
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.lab/molecule
 
-.PHONY: help venv venv-dev site test lint sanity unit browser molecule lab-up lab-down verify handoff bench build lock clean
+.PHONY: help venv venv-dev site test chaos lint sanity unit browser molecule lab-up lab-down verify handoff bench build lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,17 @@ browser: venv-dev ## the page of a handoff in a real browser (Chromium, installe
 molecule: venv-dev ## lab, check mode, converge, idempotence, verify, drills, destroy
 	$(BIN)/molecule destroy
 	$(BIN)/molecule test --all
+
+# A lab of its own, natively: what is killed there has to be quick.
+chaos: export LAB_NAME = prsnl-chaos
+chaos: export LAB_PREFIX4 = 10.89.81
+chaos: export LAB_PREFIX6 = fd00:89:81::
+chaos: export LAB_ARCH = $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
+chaos: export CHAOS_KILLS ?= 30
+chaos: venv-dev ## fresh hosts, on which site.yml is killed at random moments (CHAOS_KILLS=30 SEED=...); then all is well
+	$(PLAYBOOK) molecule/lab/down.yml
+	$(PLAYBOOK) molecule/lab/up.yml
+	$(BIN)/python -m pytest -v molecule/chaos/tests; tests=$$?; $(PLAYBOOK) molecule/lab/down.yml; exit $$tests
 
 lab-up: venv ## start the lab (builds its image and package mirror the first time)
 	$(PLAYBOOK) molecule/lab/up.yml

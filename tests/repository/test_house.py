@@ -15,6 +15,7 @@ COLLECTION = ROOT / "collections" / "ansible_collections" / "prsnl" / "ports"
 MODULES = sorted(
     path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py") if path.stem[0] != "_"
 )
+RUNBOOKS = sorted(ROOT.glob("roles/*/meta/runbook.yml"))
 # Where people and machines that work on this have it: nothing that a reader has.
 OF_A_MACHINE = re.compile(r"(?<![\w/])/(?:work|root|home/\w+|Users/\w+)/\S+")
 # Merges that were committed before this rule.
@@ -27,6 +28,19 @@ def test_a_module_has_a_test_of_its_entry_point(module: str) -> None:
     assert test.exists()
     text = test.read_text(encoding="utf-8")
     assert "check mode" in text
+
+
+@pytest.mark.parametrize("book", RUNBOOKS, ids=lambda path: path.parts[-3])
+def test_a_runbook_uses_what_its_role_has(book: Path) -> None:
+    """Else a person reads that a variable is undefined, and it is noticed on hosts only."""
+    role = book.parents[1]
+    defined = {
+        name
+        for path in [*role.glob("defaults/*.yml"), *role.glob("vars/*.yml")]
+        for name in yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    }
+    text = " ".join(re.findall(r"{{.*?}}", book.read_text(encoding="utf-8"), re.DOTALL))
+    assert set(re.findall(rf"\b(?:__)?{role.name}_\w+", text)) - defined == set()
 
 
 def hosts_in(groups: dict[str, Any]) -> set[str]:

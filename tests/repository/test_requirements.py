@@ -43,23 +43,14 @@ INSTALLED_AS = {
     "testinfra": "pytest-testinfra",
     "yaml": "pyyaml",
 }
-# This repository's own, and Debian's on the lab's hosts.
+# Debian's on the lab's hosts, and the repository's own that isn't a file of its name.
 NOT_INSTALLED = {
     "ansible_collections",
-    "chromium",
-    "cuts",
-    "lab",
-    "network",
     "postgresql_cluster",
-    "registry",
     "psycopg2",
+    "registry",
     "shared",
-    "simulated",
-    "simulated_host",
-    "simulation",
     "standin",
-    "test_page",
-    "worlds",
 }
 # Names in a file that are no use of what they name.
 MENTIONED = {"ansible.netcommon": "a kind of connection, in a unit test"}
@@ -125,7 +116,9 @@ def imported(paths: list[Path]) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 modules.add(node.module or "")
     tops = {module.partition(".")[0] for module in modules}
-    tops -= set(sys.stdlib_module_names) | NOT_INSTALLED
+    # Tests and the lab import helpers that lie beside them.
+    helpers = {path.stem for path in paths if {"tests", "molecule"} & set(path.parts)}
+    tops -= set(sys.stdlib_module_names) | NOT_INSTALLED | helpers
     return {canonicalize_name(INSTALLED_AS.get(top, top)) for top in tops}
 
 

@@ -328,7 +328,10 @@ def test_nobody_is_locked_out(tmp_path: Path) -> None:
     assert lost.code != 0
     assert "the old ones" in lost.output
 
-    drops = "type filter hook input priority 0; policy drop; accept"
+    drops = (
+        "type filter hook input priority 0; policy drop; ct state established,related accept;"
+        f" tcp dport {SSH} accept"
+    )
     with table("app", "strict", drops):
         refused = play("--limit", "app", playbook=PLAYBOOK)
         assert refused.code != 0

@@ -219,7 +219,8 @@ def test_the_top_says_what_is_wrong_and_what_to_type(handoffs: tuple[Handoff, Ha
         f"data: the lease of {LEASED}/tcp ended on {second.data['leases'][0]['expires']}",
     }
     assert "critical" in {severity for severity, title, _command in found if "grafana" in title}
-    # The commands are typed as they stand.
+    # The commands are typed as they stand. The port's own service is back by now, or starting.
+    wait_for("app", CONTAINERS)
     typed = {
         host: subprocess.run(
             ["bash", "-c", by_host[host]],

@@ -504,6 +504,11 @@ class Node:
         if parts[:1] == ["service"] and parts[3:4] == ["credential"]:
             service = "/".join(parts[1:3])
             files = (token_file(), self.realm.api_tokens)
+            if request.method == "DELETE" and len(parts) == 6:
+                tokens = read_tokens(files[1])
+                is_there = tokens.pop(f"{service}/{parts[5]}", None) is not None
+                write_tokens(files[1], tokens)
+                return web.Response({"found": is_there}, 200 if is_there else 404)
             if request.method in {"POST", "PUT"} and len(parts) == 6:
                 value = new_token(files[1], service, parts[5])
                 return web.Response({"created": True, "token": {"name": parts[5], "value": value}})

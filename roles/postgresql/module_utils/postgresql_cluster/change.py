@@ -291,7 +291,8 @@ class Cluster:
             return []
         reasons = []
         folder = os.path.dirname(self.layout.drop_in)
-        if any(_changed(f"{folder}/{name}") > postmaster.since for name in _names_in(folder)):
+        times = [_changed(f"{folder}/{name}") for name in _names_in(folder)]
+        if self.found.is_unread or any(changed > postmaster.since for changed in times):
             reasons.append("the unit")
         # Its date in the file system is that of its installation.
         if _changed(f"{self.layout.programs}/postgres") > postmaster.since:

@@ -26,7 +26,7 @@ from .settings import value_of
 ABSENT, HALF_MADE, STOPPED, RUNNING = "absent", "half-made", "stopped", "running"
 # How many names of strange files are told.
 SHOWN = 3
-PROPERTIES = "LoadState,ActiveState,MemoryMax"
+PROPERTIES = "LoadState,ActiveState,MemoryMax,NeedDaemonReload"
 # What has no meaning of its own in a unit, which is where the path of the data is written to.
 _PLAIN_PATH = re.compile(r"/[\w@+=:,./-]*")
 
@@ -36,14 +36,16 @@ class Found:
     """What there is.
 
     ``memory_mb`` is what the server may use: the machine's, or less where a container, a slice or
-    the unit has a limit. ``main`` is the text of `postgresql.conf`. ``unreachable`` tells why a
-    running server doesn't answer.
+    the unit has a limit. ``is_unread`` says that a file of the unit, its template or a drop-in
+    changed on disk since systemd has read it. ``main`` is the text of `postgresql.conf`.
+    ``unreachable`` tells why a running server doesn't answer.
     """
 
     state: str
     data: str
     memory_mb: int
     is_enabled: bool = False
+    is_unread: bool = False
     main: str = ""
     postmaster: t.Optional[Postmaster] = None
     server: t.Optional[Server] = None
@@ -68,6 +70,7 @@ def look(layout: Layout, account: t.Optional[Account], run: Runner) -> Found:
         "data": layout.data,
         "memory_mb": memory_mb,
         "is_enabled": os.path.lexists(layout.wanted),
+        "is_unread": unit.get("NeedDaemonReload") == "yes",
     }
     if account is None:
         return Found(ABSENT, **seen)

@@ -198,6 +198,10 @@ class Host:
         }
         self._state_file.write_text(json.dumps({**defaults, **known, **changes}))
 
+    def change_unit(self) -> None:
+        """Change a file of the unit, and don't tell systemd."""
+        self._save(unread=True)
+
     @property
     def is_running(self) -> bool:
         return self.state["running"] is not None
@@ -281,7 +285,10 @@ class Host:
         if verb == "show":
             load = "masked" if self.masked else "loaded"
             unit = f"LoadState={load}\nActiveState={self.state['active']}\nMemoryMax=infinity\n"
+            unit += f"NeedDaemonReload={'yes' if self.state.get('unread') else 'no'}\n"
             return 0, unit + "\nLoadState=loaded\nActiveState=active\nMemoryMax=infinity\n" * 2, ""
+        if verb == "daemon-reload":
+            self._save(unread=False)
         if verb == "enable":
             pathlib.Path(self.layout.wanted).symlink_to("/lib/systemd/system/postgresql@.service")
         if verb in ("stop", "restart"):

@@ -262,6 +262,15 @@ def test_other_options_of_the_unit_restart(converged: Host) -> None:
     assert is_idle(converged, **changes)
 
 
+def test_a_unit_that_changed_without_a_reload_restarts(converged: Host) -> None:
+    """The template of the package, for example: no drop-in of this cluster."""
+    converged.change_unit()
+    assert converged.preview() == ["restart for the unit"]
+    assert converged.apply().actions == ["restart for the unit"]
+    assert converged.calls.index("daemon-reload") < converged.calls.index("restart")
+    assert is_idle(converged)
+
+
 def test_another_program_restarts(converged: Host) -> None:
     converged.write(f"{converged.layout.programs}/postgres", "a newer one")
     assert converged.preview() == ["restart for the program"]

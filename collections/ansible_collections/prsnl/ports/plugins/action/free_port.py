@@ -4,8 +4,20 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.locking import LockedModule
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.plan_action import PlanAction
 
 
 class ActionModule(PlanAction):
-    """Give the module the plan of the task's host."""
+    """Give the module the plan of the task's host, and the host's lock."""
+
+    def run_module(
+        self, arguments: dict[str, t.Any], variables: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Execute the module under the host's lock."""
+        if "lock" in arguments:
+            raise AnsibleActionFail("lock is set by the action; leave it out")
+        return LockedModule.of(self, variables).execute(self._task.resolved_action, arguments)

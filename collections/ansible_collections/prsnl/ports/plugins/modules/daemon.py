@@ -29,7 +29,8 @@ description:
     so in RV(recovered).
   - A manifest below C(/var/lib/prsnl-ports) remembers what was rendered for which endpoints, and
     with which versions of its packages and downloads the unit was started. So the unit also
-    restarts when its endpoints move, when it still runs a program that was replaced on disk, and
+    restarts when its endpoints move, when it still runs a program that was replaced on disk, when
+    its process is older than its unit file or a drop-in, and
     when a unit file was changed without C(systemctl daemon-reload), be it that of a timer or socket
     beside it. M(prsnl.ports.port_verify) finds files that were edited by hand.
   - On a Mac, packages are formulae of Homebrew. M(community.general.homebrew) installs them as the
@@ -121,7 +122,8 @@ options:
       path:
         description:
           - Where it goes - the file, or with V(archive) the directory that it is unpacked into.
-            For V(deb) this isn't used.
+            For V(deb) this isn't used. Nobody but root may write to the directories above, and an
+            archive replaces no directory with files that it has not unpacked.
         type: path
       kind:
         description:
@@ -186,7 +188,7 @@ options:
       secret:
         description:
           - The whole content of a file that nobody may see in logs, output or diffs, instead of
-            O(files[].content).
+            O(files[].content). It can't be empty or blank.
         type: str
       mode:
         description:
@@ -235,7 +237,8 @@ options:
         default: ''
       creates:
         description:
-          - The file that it makes. It runs while that is missing.
+          - The file that it makes. It runs while that is missing. Nobody but root may write to its
+            directory.
         type: path
         required: true
   endpoints:

@@ -19,7 +19,7 @@ description:
     V(internal) ones from the addresses of their consumers. V(host) endpoints, retired ports and all
     others are closed.
   - Ports that Docker or Podman publish obey the same rules, by their port on the host. So does
-    every other connection that the host redirects.
+    every other connection that the host redirects, unless O(cluster).
   - Every port of the SSH server that manages the host is let in by the first rule, and the
     controller's address always is. No registry can take that away. Where Ansible isn't connected
     over SSH, as in C(ansible-pull), these are the ports of the host's own SSH server.
@@ -55,10 +55,26 @@ options:
     default: true
   coexist:
     description:
-      - What to do where another firewall drops by default, such as ufw or firewalld. Both have to
-        let a packet in, so it would close what the registry opens.
+      - What to do where another firewall closes what nobody named, such as ufw, firewalld, a table
+        of nftables, or iptables with its legacy tables. Both have to let a packet in, so it would
+        close what the registry opens.
       - With V(false) the module fails before a change and says what it found. With V(true) both
-        stay.
+        stay, as long as the other one lets in what the registry opens; that is found out by walking
+        packets through its chains, and what it closes fails before a change as well.
+    type: bool
+    default: false
+  cluster:
+    description:
+      - Whether the host is a node of a cluster, such as Kubernetes, whose own rules redirect
+        connections. Those are left alone then.
+      - A host with chains of kube-proxy or of a network of CNI is refused without it.
+      - Linux only.
+    type: bool
+    default: false
+  allow_empty:
+    description:
+      - Whether a host may have an empty plan, so that everything but SSH is closed. That is more
+        often a misspelt group than a wish.
     type: bool
     default: false
   refuse:
@@ -101,6 +117,14 @@ options:
     type: list
     elements: str
     default: ['podman*', 'docker*']
+  close_all:
+    description:
+      - Whether a Mac gets rules though its plan opens nothing to others, as that of one developer's
+        Mac. By default it doesn't, and RV(left_off) says so; services that are for this host only
+        are bound to loopback anyway. Rules that are there already are kept up to date.
+      - Macs only. Linux always gets its rules.
+    type: bool
+    default: false
   limits:
     description:
       - Limits of endpoints that are open to others, by the endpoint's id, such as C(nginx.https).
@@ -211,6 +235,10 @@ closes:
   type: list
   elements: str
   sample: ["8080/tcp (java)"]
+left_off:
+  description: Why this Mac got no rules.
+  returned: when it has none and gets none
+  type: str
 controller:
   description: The address that Ansible connects from. Empty if that isn't over SSH.
   returned: when O(state=present)
@@ -241,6 +269,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import
     read_policy,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.present import (
+    Received,
     carriers,
     closed_by,
     read_links,
@@ -272,6 +301,10 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import (
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot
 
+LEFT_OFF = (
+    "No endpoint of this Mac is for other hosts, so its firewall was left off. Set close_all to"
+    " true to close it all the same."
+)
 # Seconds beyond the window in which the change is still nobody else's.
 GRACE = 10
 ARGUMENTS: dict[str, t.Any] = {
@@ -283,6 +316,8 @@ ARGUMENTS: dict[str, t.Any] = {
     "window": {"type": "int", "default": 30},
     "persistent": {"type": "bool", "default": True},
     "coexist": {"type": "bool", "default": False},
+    "allow_empty": {"type": "bool", "default": False},
+    "cluster": {"type": "bool", "default": False},
     "refuse": {"type": "str", "choices": ["reject", "drop"], "default": "reject"},
     "ssh_sources": {"type": "list", "elements": "str", "default": []},
     "ssh_ports": {"type": "list", "elements": "int", "default": []},
@@ -293,6 +328,7 @@ ARGUMENTS: dict[str, t.Any] = {
         "elements": "str",
         "default": ["podman*", "docker*"],
     },
+    "close_all": {"type": "bool", "default": False},
     "limits": {"type": "dict", "default": {}},
     "connection": {"type": "str", "choices": ["ssh", "other"], "default": "other"},
     "confirm": {
@@ -326,22 +362,37 @@ def name_session(session: t.Optional[Session]) -> str:
 
 
 def look_before(
-    module: AnsibleModule, run: Runner, policy: Policy, old: str, snapshot: Snapshot
+    module: AnsibleModule,
+    run: Runner,
+    policy: Policy,
+    snapshot: Snapshot,
+    *,
+    old: str,
+    redirected: t.Iterable[tuple[str, int]],
 ) -> list[str]:
     """Return what a policy closes now.
 
     :param old: the rules of before, which may have closed it already.
+    :param redirected: protocols and ports that others send elsewhere.
     :raises ValueError: that carries the connection.
     """
     links = read_links(run)
     session = read_login().session
     if session and module.params["tunnel"] == "refuse":
         refuse_hidden_loss(policy, carriers(session, snapshot, links, run))
-    return [
-        str(way)
-        for way in closed_by(policy, received(snapshot, links))
-        if not old or has_opened(old, *way.key)
-    ]
+    ways = received(snapshot, links)
+    known = {way.key for way in ways}
+    ways += [Received(*key, "redirected") for key in redirected if key not in known]
+    return [str(way) for way in closed_by(policy, ways) if not old or has_opened(old, *way.key)]
+
+
+def is_left_off(module: AnsibleModule, policy: Policy, change: RulesetChange) -> bool:
+    """Tell whether a Mac stays without rules, because nobody else is to reach anything on it."""
+    return (
+        platform.system() == "Darwin"
+        and not module.params["close_all"]
+        and not (policy.openings or policy.admissions or change.before)
+    )
 
 
 def ensure(
@@ -363,16 +414,25 @@ def ensure(
         # Check mode on a host whose packages are still to come.
         return {**result_of(RulesetChange(render(policy), "", render(policy), True, True)), **facts}
     change = firewall.compare(policy)
+    if is_left_off(module, policy, change):
+        return {"changed": False, "rules": "", "left_off": LEFT_OFF, **facts}
     result = {**result_of(change), **facts}
-    if change.loads:
-        firewall.validate(change, coexist=module.params["coexist"])
+    for doubt in firewall.validate(policy, change, coexist=module.params["coexist"]):
+        module.warn(f"Nobody can tell whether another firewall closes {doubt}.")
     if change.loads and not policy.ssh_ports:
         module.warn(
             "Ansible isn't connected over SSH and no SSH server is seen, so no port of SSH is let"
             " in. Set ssh_ports to the port of SSH if people log in to this host."
         )
     if change.loads and snapshot:
-        result["closes"] = look_before(module, run, policy, change.before, snapshot)
+        result["closes"] = look_before(
+            module,
+            run,
+            policy,
+            snapshot,
+            old=change.before,
+            redirected=firewall.redirected(policy),
+        )
         if result["closes"] and not module.params["told"] and change_of_host is not None:
             return {"changed": False, "to_tell": result["closes"]}
     if change_of_host is None or not result["changed"]:

@@ -15,11 +15,13 @@ description:
     refuses when somebody else holds it.
   - Refuses to stop the first process, sshd, the connection that Ansible works over, and a service
     of the host's plan, whatever port that holds.
-  - A container is stopped by its engine, a systemd service by systemd if its main process is the
-    holder. Any other process gets the signal TERM and is waited for; KILL only if you ask for it.
+  - A container is stopped by the engine of the user who runs it, and by its id, a systemd service
+    by systemd if its main process is the holder. Any other process gets the signal TERM and is
+    waited for; KILL only if you ask for it, and only while it has the port still.
   - Afterwards the port has to be free. If something starts the holder again, that is an error.
 extends_documentation_fragment:
   - prsnl.ports.attributes
+  - prsnl.ports.lock
 options:
   port:
     description: The port.
@@ -33,7 +35,8 @@ options:
   owner:
     description:
       - Who is meant, by the name of the process, its program, its systemd unit or its container.
-      - Every process that has the port has to be known by this name.
+        The units of a user's own manager don't count, because users may call them anything.
+      - Each process that has the port has to be known by this name itself.
     type: str
     required: true
   timeout:
@@ -104,9 +107,16 @@ held_by:
   returned: success
   type: str
   sample: held on 0.0.0.0 by node (pid 812, user ada, since 09:14, unit stray.service)
+recovered:
+  description: What became of changes of this host that were cut off before.
+  returned: when there was one
+  type: list
+  elements: str
 """
 
+import contextlib
 import time
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.prsnl.ports.plugins.module_utils.freeing.port import (
@@ -116,9 +126,45 @@ from ansible_collections.prsnl.ports.plugins.module_utils.freeing.port import (
     refuse,
     stop,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
+    LOCK_ARGUMENT,
+    LockedError,
+    LostLeaseError,
+    changer_of,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import module_runner
+from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import UndoError, changing
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import read_login
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import take_snapshot
+
+
+def free(module: AnsibleModule) -> dict[str, t.Any]:
+    """Free the port, and return the module's result.
+
+    :raises OSError, ValueError: the sockets or the plan can't be read.
+    """
+    params = module.params
+    plan = read_plan(params["plan"])
+    snapshot = take_snapshot({(params["protocol"], params["port"])})
+    holding = find_holding(params["port"], params["protocol"], snapshot, time.time())
+    if holding is None:
+        return {"changed": False, "method": "", "held_by": ""}
+    login = read_login()
+    try:
+        refuse(holding, params["owner"], snapshot, plan.endpoints, login)
+        way = choose_way(holding, login)
+        method = way.text
+        if not module.check_mode:
+            method = stop(holding, way, timeout=params["timeout"], kill=params["kill"])
+    except RefusedError as error:
+        module.fail_json(msg=f"{plan.host}: {holding.label} is {holding.who}. {error}")
+    return {
+        "changed": True,
+        "method": method,
+        "held_by": holding.who,
+        "diff": {"before": f"{holding.label} {holding.who}\n", "after": f"{holding.label} free\n"},
+    }
 
 
 def main() -> None:
@@ -131,34 +177,35 @@ def main() -> None:
             "kill": {"type": "bool", "default": False},
             "plan": {"type": "dict"},
             "registry": {"type": "str"},
+            "lock": LOCK_ARGUMENT,
+            "lock_timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
     )
-    params = module.params
+    lock = module.params["lock"]
+    result: dict[str, t.Any] = {}
     try:
-        plan = read_plan(params["plan"])
-        snapshot = take_snapshot({(params["protocol"], params["port"])})
-    except (OSError, ValueError) as error:
+        with contextlib.ExitStack() as stack:
+            changes = None
+            if not module.check_mode:
+                changes = stack.enter_context(
+                    changing(
+                        changer_of(lock),
+                        module_runner(module),
+                        token=lock["token"],
+                        wait=lock["wait"],
+                        instead_of=lock["instead_of"],
+                    )
+                )
+            result = free(module)
+            if changes and changes.recovered:
+                result["recovered"] = changes.recovered
+                result["changed"] = result["changed"] or changes.has_recovered
+    except LockedError as error:
+        module.fail_json(msg=str(error), **error.result)
+    except (LostLeaseError, UndoError, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
-    holding = find_holding(params["port"], params["protocol"], snapshot, time.time())
-    if holding is None:
-        module.exit_json(changed=False, method="", held_by="")
-        return
-    login = read_login()
-    try:
-        refuse(holding, params["owner"], snapshot, plan.endpoints, login)
-        way = choose_way(holding, login)
-        method = way.text
-        if not module.check_mode:
-            method = stop(holding, way, timeout=params["timeout"], kill=params["kill"])
-    except RefusedError as error:
-        module.fail_json(msg=f"{plan.host}: {holding.label} is {holding.who}. {error}")
-    module.exit_json(
-        changed=True,
-        method=method,
-        held_by=holding.who,
-        diff={"before": f"{holding.label} {holding.who}\n", "after": f"{holding.label} free\n"},
-    )
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,10 @@ listeners:
       description: The address that it is bound to.
       type: str
       sample: "0.0.0.0"
+    device:
+      description: The network interface that it is bound to; null for all, and on macOS.
+      type: str
+      sample: eth0
     port:
       description: The port.
       type: int

@@ -23,6 +23,13 @@ description:
     another port in the same run. A warning says which one has to be provisioned first.
   - Services that wait for each other's ports are a conflict, because none of them can start first.
     Give one of them a free port, run, and then give it its final one.
+  - Where no listener is seen, the port is bound for a moment on each of its addresses, without
+    listening, to know what the kernel says. Outgoing connections, connections that haven't quite
+    ended and sockets that don't listen are named where they are in the way.
+  - A port whose packets a rule of nftables or iptables sends elsewhere is no free one, though it
+    can be bound. The rules are read and never written.
+  - Sockets that are bound to a device are shown with it, as V(0.0.0.0%eth0). They are in the way of
+    a service that binds to the same one or to none.
   - Retired and reserved ports have to be free. One that a service of this plan holds because it
     hasn't moved yet is no conflict; M(prsnl.ports.port_verify) proves afterwards that it is gone.
   - A port that a lease gives to its holder for a time is no conflict while nobody has to have it
@@ -85,13 +92,22 @@ results:
     protocol:
       description: V(tcp) or V(udp).
       type: str
+    bind_works:
+      description: The addresses that the kernel lets a server bind.
+      type: list
+      elements: str
+    bind_fails:
+      description: Those that it doesn't. Where a listener is seen on all devices, none is tried.
+      type: list
+      elements: str
     verdict:
       description:
-        - V(free), nothing is bound there.
+        - V(free), nothing is bound there, and a server that binds it gets the packets to it.
         - V(ours), the service itself holds it.
         - V(other-service), another service of this plan holds it.
         - V(leased), someone holds it under a lease.
-        - V(foreign), someone else does.
+        - V(foreign), someone else does, or the kernel sends packets to it elsewhere.
+        - V(no-address), nobody does, but the host doesn't have an address of it.
         - V(retired-in-use), it has to be silent and isn't.
         - V(unknown), the holder can't be seen without root's rights.
       type: str
@@ -164,11 +180,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import read_leases
-from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import take_snapshot
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.before import (
     Check,
     check_families,
-    check_plan,
+    check_host,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.limits import (
     port_warnings,
@@ -200,17 +215,21 @@ def main() -> None:
     try:
         plan = read_plan(module.params["plan"])
         leases = read_leases(module.params["leases"])
-        snapshot = take_snapshot({endpoint.key for endpoint in plan.endpoints})
+        checks, snapshot, unread = check_host(
+            plan.endpoints,
+            host=plan.host,
+            registry=module.params["registry"],
+            now=time.time(),
+            leases=leases,
+        )
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
-    checks = check_plan(
-        plan.endpoints,
-        snapshot,
-        host=plan.host,
-        registry=module.params["registry"],
-        now=time.time(),
-        leases=leases,
-    )
+    if unread:
+        module.warn(
+            f"{plan.host}: whether packets go elsewhere than to these ports can't be told, because"
+            f" the rules of the kernel can't be read ({unread}). It needs root's rights with the"
+            " capability NET_ADMIN."
+        )
     for warning in warnings_of(checks, plan.host, module.params["registry"]):
         module.warn(warning)
     for check in checks:

@@ -23,8 +23,8 @@ description:
   - What was rendered on the host for the services is compared as well. A configuration that was
     rendered for another port or address than the plan has, that was edited by hand since, that is
     missing, or that a run was cut off before it took effect, is a fault of its endpoint.
-  - Where M(prsnl.ports.firewall) has confirmed rules, they have to be in force as they were, and
-    the next boot has to load what it should.
+  - Where M(prsnl.ports.firewall) has confirmed rules, they have to be in force as they were, the
+    next boot has to load what it should, and no other firewall may close what the plan opens.
   - Lists the listeners that the registry doesn't know, except the one of the connection over which
     the host is managed, those under a lease, and O(allowed_listeners).
   - Waits for daemons that are still starting, with growing pauses, as long as something may change
@@ -218,7 +218,7 @@ results:
       description:
         - V(ok), V(silent), V(leased) or V(not expected, not bound), where all is well.
         - V(not bound), V(wrong owner), V(owner not visible), V(wrong address), V(no answer),
-          V(must be silent), V(not stable) or V(wrong configuration), where it isn't.
+          V(must be silent), V(not stable), V(redirected) or V(wrong configuration), where it isn't.
       type: str
     ok:
       description: Whether reality equals the plan.
@@ -315,8 +315,13 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import m
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import read_leases
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import read_login
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import (
+    read_host_redirects,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.after import (
     apply_configuration,
+    apply_other_states,
+    apply_redirects,
     fault_report,
     verify_host,
 )
@@ -384,27 +389,29 @@ def main() -> None:
             settle=0 if module.check_mode else params["settle"],
             leases=leases,
         )
+        apply_other_states(results, snapshot, time.time())
         configurations = read_configurations() if params["configuration"] else []
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
+    apply_redirects(results, read_host_redirects())
     judgement = judge_configurations(configurations, endpoints, snapshot)
     apply_configuration(results, judgement)
     strangers = []
     if policy != "ignore":
         strangers = find_unregistered(
-            endpoints,
             snapshot,
             allowed=allowed,
             leases=leases,
             login=read_login(),
             limits=read_port_limits(),
-            known=[sock for result in results for sock in result.elsewhere],
+            known=[s for result in results for s in (*result.sockets, *result.elsewhere)],
             registry=registry,
             now=time.time(),
         )
     host = plan.host
     unregistered = [f"{host}: {found.message}" for found in strangers]
-    firewall = judge_firewall(module_runner(module)) if params["firewall"] else None
+    run = module_runner(module)
+    firewall = judge_firewall(run, endpoints) if params["firewall"] else None
     others = [*judgement.others, *(firewall or ())]
     faults = [*fault_report(host, results), *(f"{host}: {text}" for text in others)]
     if policy == "fail":

@@ -35,6 +35,8 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
     Content,
     Labeller,
+    UnsafePathError,
+    is_left,
     is_safe,
     read_file,
     remove_file,
@@ -42,6 +44,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
     stage_file,
     write_file,
     write_text,
+    writer,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import RUNTIME, Changer
 from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import (
@@ -62,6 +65,8 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import read_sockets
 
 PAUSE = 0.5
+# Begins the names of folders for what is only to be checked.
+CHECKED = "check-"
 
 
 @dataclass(frozen=True)
@@ -182,11 +187,19 @@ class Daemon:
         return [f for f in self.request.files if self._former[f.path] != f.wanted]
 
     def diff(self) -> list[dict[str, str]]:
-        """Return the differences of the files that aren't secret, as Ansible prints them."""
+        """Return the differences of the files that aren't secret, as Ansible prints them.
+
+        Where others than root could have put it there, only what was rendered before is shown: it
+        may be anything that they may not read themselves.
+        """
+        manifest = read_manifest(self._manifest_path)
+        rendered = manifest.files if manifest else {}
         result = []
         for file in self.changed_files:
             former = self._former[file.path]
             before = former.data.decode(errors="replace") if former else ""
+            if former and rendered.get(file.path) != former.sha256 and not is_safe(file.path):
+                before = "Not shown: others than root may change this file.\n"
             after = file.wanted.data.decode(errors="replace") if file.wanted else ""
             if file.is_secret:
                 before, after = "", "The content is secret.\n"
@@ -228,6 +241,7 @@ class Daemon:
         :raises UndoError: something of an earlier change can't be taken back.
         """
         self._adopt()
+        self._tidy()
         state = self._look()
         pending = self._pending(state)
         steps = self._steps(state, pending, self.changed_files) if self.request.is_managed else []
@@ -346,6 +360,18 @@ class Daemon:
             told = [f"{self._undo.story} was cut off, and is completed"]
         self.recovered += told
 
+    def _tidy(self) -> None:
+        """Remove what was written only to be checked, by runs that were killed meanwhile."""
+        for path in {os.path.dirname(file.path): file.path for file in self.request.files}.values():
+            # In a folder of somebody else's, whatever is found there is theirs.
+            with contextlib.suppress(UnsafePathError):
+                remove_staged(path)
+        runtime = self._setting.runtime
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(runtime):
+                if name.startswith(CHECKED) and is_left(name):
+                    shutil.rmtree(os.path.join(runtime, name))
+
     def _begin(self, state: ServiceState) -> None:
         unit = self.request.unit
         if not self._undo.is_pending:
@@ -429,7 +455,7 @@ class Daemon:
             path = file.path
             if not is_safe(path):
                 os.makedirs(self._setting.runtime, mode=0o755, exist_ok=True)
-                folder = tempfile.mkdtemp(prefix="check-", dir=self._setting.runtime)
+                folder = tempfile.mkdtemp(prefix=f"{CHECKED}{writer()}", dir=self._setting.runtime)
                 stack.callback(shutil.rmtree, folder)
                 path = os.path.join(folder, os.path.basename(path))
             staged = stage_file(path, file.wanted, os.path.splitext(path)[1])
@@ -442,6 +468,12 @@ class Daemon:
 
     def _prepare(self) -> None:
         for step in self._unmade():
+            if not is_safe(step.creates):
+                raise DaemonError(
+                    f"{step.creates} is in a folder that others than root may change, and root"
+                    f" would run {step.command[0]} to make it there. Nobody else than root may"
+                    " write to that folder"
+                )
             code, out, err = self._run(step.command, step.stdin)
             if code != 0:
                 raise DaemonError(

@@ -40,6 +40,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import DIRECTORY
 from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
 from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import ANYTHING, Undo
 
 # Where a host keeps what it has downloaded to install it.
@@ -47,6 +48,8 @@ CACHE = "/var/cache/prsnl-ports"
 KEYRINGS = "/etc/apt/keyrings"
 SOURCES = "/etc/apt/sources.list.d"
 DPKG = "/var/lib/dpkg"
+# Earlier releases put it into what they had unpacked.
+FORMER_MARKER = ".checksum"
 # Asked by packages whether their services may start; invoke-rc.d(8), deb-systemd-invoke(1p).
 POLICY = "/usr/sbin/policy-rc.d"
 OWN_POLICY = f"{DIRECTORY}/policy-rc.d"
@@ -356,6 +359,9 @@ def look(
 
 def has_download(download: Download, directory: str = DIRECTORY) -> bool:
     """Tell whether what was downloaded is there, as it was put there."""
+    if not is_safe(download.path):
+        # Whatever it is now, it may be something else when it is run.
+        return False
     listing = read_listing(download.path, directory)
     if listing and listing.checksum == download.checksum:
         return is_as_listed(listing)
@@ -364,10 +370,30 @@ def has_download(download: Download, directory: str = DIRECTORY) -> bool:
     return f"sha256:{hash_file(download.path)}" == download.checksum
 
 
-def begin_downloads(parts: Parts, missing: Missing, undo: Undo) -> dict[str, str]:
+def _refuse_foreign(path: str, directory: str) -> None:
+    """Raise DaemonError where an archive would replace a folder that nobody knows to be ours."""
+    if read_listing(path, directory) or os.path.exists(os.path.join(path, FORMER_MARKER)):
+        return
+    try:
+        names = sorted(os.listdir(path))
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        names = [os.path.basename(path)]
+    if names:
+        raise DaemonError(
+            f"{path} is there ({printable(names[0])}{' and more' if names[1:] else ''}), and no"
+            " archive was unpacked to it by us. Nothing was changed. Move it away, or choose"
+            " another folder"
+        )
+
+
+def begin_downloads(
+    parts: Parts, missing: Missing, undo: Undo, directory: str = DIRECTORY
+) -> dict[str, str]:
     """Make the folders of what is downloaded, and return by address where it goes for now.
 
-    :raises DaemonError: others than root could change it there.
+    :raises DaemonError: others than root could change it there, or it is somebody else's.
     :raises OSError: they can't be made.
     """
     staged = {}
@@ -378,11 +404,13 @@ def begin_downloads(parts: Parts, missing: Missing, undo: Undo) -> dict[str, str
             os.makedirs(CACHE, mode=0o755, exist_ok=True)
         if download.kind == "deb":
             continue
-        if download.kind == "archive" and not is_safe(download.path):
+        if not is_safe(download.path):
             raise DaemonError(
-                f"{download.path} is in a folder that others than root may change. An archive is"
-                " unpacked by root; choose another folder, or make that one root's"
+                f"{download.path} is in a folder that others than root may change. It is downloaded"
+                " and put there by root; choose another folder, or make that one root's"
             )
+        if download.kind == "archive":
+            _refuse_foreign(download.path, directory)
         os.makedirs(os.path.dirname(download.path), mode=0o755, exist_ok=True)
         # Only root can enter it, whatever an archive says about its own folder.
         folder = undo.stage(download.path)

@@ -32,8 +32,10 @@ UNIT_PATHS = (
 KINDS = ("service", "socket", "timer", "path")
 PROPERTIES = (
     "ActiveState",
+    "DropInPaths",
     "ExecMainStartTimestampMonotonic",
     "ExecStart",
+    "FragmentPath",
     "LoadState",
     "MainPID",
     "NRestarts",
@@ -85,7 +87,7 @@ class Systemd:
             restarts=own.get("NRestarts", "0"),
             result=own.get("Result", ""),
             unread=tuple(sorted(unread)),
-            runs_unread=unit in unread,
+            runs_unread=unit in unread or self._is_redefined(own),
             replaced=self._replaced(own),
         )
 
@@ -152,15 +154,24 @@ class Systemd:
             program = ""
         if program.endswith(" (deleted)"):
             return program[: -len(" (deleted)")]
-        started = values.get("ExecMainStartTimestampMonotonic", "")
-        if not started.isdigit():
-            return ""
-        age = time.monotonic() - int(started) / 1e6
+        age = _age(values)
         # A script is run by a program that stays. Names may be moved instead of replaced.
         for path in re.findall(r"\{ path=(\S+) ;", values.get("ExecStart", "")):
             if _is_younger(self._root + path, age):
                 return str(path)
         return ""
+
+    def _is_redefined(self, values: Properties) -> bool:
+        """Tell whether the main process is older than a definition of its unit.
+
+        Somebody may have let systemd read that without a restart.
+        """
+        if values.get("MainPID", "0") == "0":
+            return False
+        paths = [values.get("FragmentPath", ""), *values.get("DropInPaths", "").split()]
+        # Those of `systemctl set-property` are elsewhere, and hold at once.
+        own = [self._root + path for path in paths if unit_of(path)]
+        return any(_is_younger(path, _age(values)) for path in own)
 
     def _systemctl(self, *arguments: str) -> None:
         code, output, errors = self._run(["systemctl", *arguments])
@@ -188,6 +199,12 @@ def unit_of(path: str) -> t.Optional[str]:
         return name
     above, drop_in = os.path.split(folder)
     return drop_in[:-2] if above in UNIT_PATHS and drop_in.endswith(".d") else None
+
+
+def _age(values: Properties) -> float:
+    """Return for how many seconds the main process has run; 0 if that isn't known."""
+    started = values.get("ExecMainStartTimestampMonotonic", "")
+    return time.monotonic() - int(started) / 1e6 if started.isdigit() else 0.0
 
 
 def _is_younger(path: str, age: float) -> bool:

@@ -118,6 +118,11 @@ def _read_file(entry: t.Mapping[str, t.Any], *, is_check: bool) -> DaemonFile:
         ) from None
     is_secret = entry["secret"] is not None
     text = entry["secret"] if is_secret else entry["content"]
+    if is_secret and not text.strip():
+        raise DaemonError(
+            f"{path}: secret is empty, and a file without one could mean that none is needed. Give"
+            " it one"
+        )
     return DaemonFile(
         path=path,
         wanted=Content(text.encode(), mode, *ids),
@@ -252,7 +257,7 @@ def _begin(
         undo.begin(f"{what}: its installation", setting.changer, setting.token)
         guard.begin(f"{what}: what its installation needs", setting.changer, setting.token)
         tools.installer.begin(parts, missing, undo, guard)
-        staged = begin_downloads(parts, missing, guard)
+        staged = begin_downloads(parts, missing, guard, setting.directory)
         guard.note(staged=staged)
     except (OSError, DaemonError):
         _abandon(tools)

@@ -21,7 +21,7 @@ import subprocess
 import typing as t
 from dataclasses import asdict, dataclass
 
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy, Reach
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
     remove_file,
     write_text,
@@ -40,6 +40,8 @@ LATE = (
     " controller to this host, or allow more time for it."
 )
 
+# Seconds until what failed is tried again.
+AGAIN = 5
 REMEDY = "Run the playbook of the firewall again."
 UNDO = "firewall-"
 
@@ -59,6 +61,15 @@ class PacketFilter(t.Protocol):
 
     def others(self) -> list[str]:
         """Return what else filters packets to this host, and what to do about it."""
+
+    def cluster(self) -> str:
+        """Return what shows that this host is a node of a cluster; empty if nothing does."""
+
+    def redirected(self) -> list[tuple[str, int]]:
+        """Return the protocols and ports that others redirect."""
+
+    def reach(self, policy: Policy) -> Reach:
+        """Return what the rules of others do to what a policy opens."""
 
     def check(self, rules: str) -> None:
         """Let the system's program validate rules, and change nothing."""
@@ -121,9 +132,9 @@ class RulesetChange:
 
 
 def detach(seconds: int, command: str) -> None:
-    """Run a shell command later, in a process of its own that nothing waits for."""
+    """Run a shell command later until it succeeds, in a process that nothing waits for."""
     subprocess.Popen(
-        ["/bin/sh", "-c", f"sleep {seconds}; {command}"],
+        ["/bin/sh", "-c", f"sleep {seconds}; until {command}; do sleep {AGAIN}; done"],
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -199,8 +210,14 @@ class Firewall:
             keeps=not self._system.lasts(wanted if self._persistent else ""),
         )
 
-    def judge(self) -> list[str]:
+    def redirected(self, policy: Policy) -> list[tuple[str, int]]:
+        """Return the protocols and ports that others redirect, and that a policy judges."""
+        return [] if policy.is_cluster_node else self._system.redirected()
+
+    def judge(self, policy: t.Optional[Policy] = None) -> list[str]:
         """Return what is wrong with the rules that were confirmed last.
+
+        With a policy, what the rules of others close of it is wrong as well.
 
         Nothing is where there never were any, where they were confirmed in another network
         namespace of this machine, or while a change waits for its confirmation.
@@ -211,12 +228,15 @@ class Firewall:
         faults = []
         live = self._system.live()
         if not live:
-            faults.append(f"the firewall's rules are gone, so every port is open. {REMEDY}")
+            faults.append(f"the firewall's rules are gone, and keep nobody out. {REMEDY}")
         elif live != known.listing:
             faults.append(
                 "the firewall's rules differ from those that were confirmed last: somebody else"
                 f" changed them. {REMEDY}"
             )
+        if policy is not None:
+            closed = self._system.reach(policy).closed
+            faults += [f"another firewall closes {text}. Open that there." for text in closed]
         if known.persistent and not self._system.lasts(known.rules):
             faults.append(f"the next boot doesn't load the firewall's rules. {REMEDY}")
         if known.persistent is False and not self._system.lasts(""):
@@ -232,12 +252,31 @@ class Firewall:
         except FileNotFoundError:
             return False
 
-    def validate(self, change: RulesetChange, *, coexist: bool) -> None:
-        """Refuse rules that can't be loaded or would not be the only ones."""
+    def validate(self, policy: Policy, change: RulesetChange, *, coexist: bool) -> list[str]:
+        """Refuse rules that can't be loaded, aren't the only ones, or open nothing really.
+
+        :return: what others' rules may close, where they coexist.
+        """
         others = [] if coexist else self._system.others()
         if others:
             raise FirewallError(" ".join(others))
-        self._system.check(change.rules)
+        sign = "" if policy.is_cluster_node else self._system.cluster()
+        if sign:
+            raise FirewallError(
+                f"This host is a node of a cluster ({sign} among its rules), which redirects"
+                " connections that the registry doesn't know: services would be cut. Nothing was"
+                " changed. Set cluster to true, so that what the cluster redirects is left alone,"
+                " and register what its nodes themselves listen on; or leave this host out."
+            )
+        reach = self._system.reach(policy)
+        if reach.closed:
+            raise FirewallError(
+                "Another firewall closes what the registry opens, so nobody would reach it."
+                f" {'; '.join(reach.closed)}. Open that there as well, or remove that firewall."
+            )
+        if change.loads:
+            self._system.check(change.rules)
+        return list(reach.unsure) if coexist else []
 
     def apply(self, policy: Policy, window: int, token: str, changer: Changer) -> bool:
         """Load the rules of a policy, and return whether `confirm` has to follow.
@@ -295,17 +334,18 @@ class Firewall:
         undo = self._undo(token)
         undo.begin("the firewall's rules", changer, token, {"rules": change.rules})
         path = undo.keep_data(old.encode())
-        undo.then([["/bin/sh", "-c", self._system.undo_command(path)]])
+        undo.then([["/bin/sh", "-c", self._system.undo_command(path)]], insist=True)
         self._system.arm(token, window, " ".join(map(shlex.quote, undo.timer())))
         try:
-            self._system.load(change.rules)
+            # The timer takes turns with us: it comes before the rules or after them.
+            with undo.turn():
+                if undo.is_untouched:
+                    self._system.load(change.rules)
+                    return
         except FirewallError:
             undo.confirm()
             raise
-        if not undo.is_untouched:
-            # This process was stopped for so long that the timer came before the rules.
-            self._system.load(old)
-            raise FirewallError("Loading the rules took too long; they were taken back. Run again.")
+        raise FirewallError("Arming the timer took longer than its time. Run again.")
 
     def _settle(self, rules: str, changer: Changer, token: str) -> None:
         keeps = not self._system.lasts(rules if self._persistent else "")

@@ -7,27 +7,35 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
+    foreign as foreign_rules,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
     nftables_rules as firewall_nft,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import (
+    AGAIN,
     FirewallError,
     detach,
     read_text,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.foreign import (
+    SBIN,
+    Foreign,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy, Reach
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import write_text
 from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import DIRECTORY
 from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import unique
 
 RECORD = f"{DIRECTORY}/firewall.json"
 UNIT = "prsnl-ports-firewall"
 RULES = "/etc/prsnl-ports/firewall.nft"
-SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 UNIT_TEXT = """\
 [Unit]
 Description=Firewall of the port registry
@@ -80,6 +88,7 @@ class Nftables:
         self._run = run
         self._systemd = systemd
         self._root = root
+        self._others: t.Optional[Foreign] = None
 
     render = staticmethod(firewall_nft.render)
 
@@ -96,7 +105,7 @@ class Nftables:
         raise FirewallError(f"nft can't list the table {firewall_nft.TABLE}: {errors.strip()}")
 
     def others(self) -> list[str]:
-        """Packets have to pass every chain of a hook, so one other chain that drops is enough."""
+        """What closes by default, and what is going to when its unit or the next boot starts it."""
         found = [
             f"{name} is enabled ({path}); disable it ({remedy})"
             for name, path, sign, remedy in (
@@ -110,25 +119,36 @@ class Nftables:
             )
             if sign in map(str.strip, read_text(self._root + path).splitlines())
         ]
-        chains = json.loads(self._call(["-j", "list", "chains"]) or "{}").get("nftables", [])
-        for chain in (entry["chain"] for entry in chains if "chain" in entry):
-            table = f"{chain['family']} {chain['table']}"
-            if (
-                chain.get("hook") == "input"
-                and chain.get("policy") == "drop"
-                and chain["family"] in ("ip", "ip6", "inet")
-                and table != firewall_nft.TABLE
-            ):
-                found.append(
-                    f"the table {table} drops by default in its chain {chain['name']}; remove it"
-                    f" (nft delete table {table})"
-                )
+        foreign = self._foreign()
+        found += [foreign_rules.remedy(hit, self._root) for hit in foreign.closing()]
+        found += foreign.blind
         if not found:
             return []
         return [
-            f"Another firewall is at work, and would close what this one opens: {'; '.join(found)}."
+            "Another firewall is at work, and would close what this one opens:"
+            f" {'; '.join(unique(found))}."
             " Or keep both: set coexist to true, and open there as well what the registry opens."
         ]
+
+    def cluster(self) -> str:
+        """The first name in the rules that only clusters have."""
+        return self._foreign().cluster
+
+    def redirected(self) -> list[tuple[str, int]]:
+        """By nftables and by iptables."""
+        return list(self._foreign().redirected)
+
+    def reach(self, policy: Policy) -> Reach:
+        """By walking packets through the rules of all others."""
+        return self._foreign().reach(policy)
+
+    def _foreign(self) -> Foreign:
+        if self._others is None:
+            try:
+                self._others = foreign_rules.read_foreign(self._nft, self._run)
+            except (KeyError, TypeError, ValueError) as error:
+                raise FirewallError(f"the rules of others can't be read: {error}") from None
+        return self._others
 
     def check(self, rules: str) -> None:
         """Ask nft and the kernel."""
@@ -162,6 +182,9 @@ class Nftables:
                 "--description=Take back firewall rules that were not confirmed",
                 f"--on-active={seconds}s",
                 "--timer-property=AccuracySec=100ms",
+                # Until it succeeds, or nothing is left to take back.
+                "--property=Restart=on-failure",
+                f"--property=RestartSec={AGAIN}s",
                 "/bin/sh",
                 "-c",
                 command,

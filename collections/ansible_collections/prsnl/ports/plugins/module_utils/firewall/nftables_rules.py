@@ -35,6 +35,11 @@ HEADER = "# Made by prsnl.ports.firewall from the port registry. Changes by hand
 # Of a comment and of a log prefix (NFTNL_UDATA_COMMENT_MAXLEN, NF_LOG_PREFIXLEN).
 MAX_TEXT = 120
 _IP = {4: "ip", 6: "ip6"}
+_FORWARD = (
+    "type filter hook forward priority 0; policy accept;",
+    "ct state established,related accept",
+    "ct status dnat goto published",
+)
 _REJECT = ("meta l4proto 6 reject with tcp reset", "reject")
 
 
@@ -45,16 +50,9 @@ def render(policy: Policy) -> str:
         *(_admitted(policy, family) for family in FAMILIES if _admissions(policy, family)),
         _block("chain denied", _REJECT if policy.reject else ("drop",)),
         *(_limit(opening, opening.limit) for opening in policy.openings if opening.limit),
-        _block("chain published", _published()),
+        *([] if policy.is_cluster_node else [_block("chain published", _published())]),
         _block("chain input", _input(policy)),
-        _block(
-            "chain forward",
-            (
-                "type filter hook forward priority 0; policy accept;",
-                "ct state established,related accept",
-                "ct status dnat goto published",
-            ),
-        ),
+        *([] if policy.is_cluster_node else [_block("chain forward", _FORWARD)]),
     ]
     return f"{HEADER}{REPLACE}\ntable {TABLE} {{\n" + "\n".join(blocks) + "}\n"
 

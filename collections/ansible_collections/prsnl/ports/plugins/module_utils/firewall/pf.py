@@ -23,6 +23,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import
     detach,
     read_text,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy, Reach
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import write_text
 from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
 
@@ -35,20 +36,33 @@ TOKEN = "/var/run/prsnl-ports/pf.token"  # noqa: S105 - pf calls its reference s
 CALL = f'anchor "{pf_rules.ANCHOR}"'
 LABEL = "prsnl.ports.firewall"
 JOB = f"/Library/LaunchDaemons/{LABEL}.plist"
+LOG = "/var/log/prsnl-ports-firewall.log"
+# After a boot, not when the job is made. An update of macOS replaces pf.conf, and with that what
+# calls the anchor. The last lines prove what the job has done; launchd keeps its exit code.
+JOB_SCRIPT = f"""\
+[ -e {TOKEN} ] && exit 0
+mkdir -p {os.path.dirname(TOKEN)}
+called() {{ {PFCTL} -s rules 2>/dev/null | grep -q '^{CALL}'; }}
+{PFCTL} -a {pf_rules.ANCHOR} -f {RULES}
+called || {{ {PFCTL} -s rules 2>/dev/null; echo '{CALL}'; }} | {PFCTL} -R -f -
+{PFCTL} -E 2>&1 | sed -n 's/^Token : //p' > {TOKEN}
+called && {PFCTL} -a {pf_rules.ANCHOR} -s rules 2>/dev/null | grep -q '^block' \\
+    && {PFCTL} -s info 2>/dev/null | grep -q 'Status: Enabled' \\
+    && echo "$(date): the rules of the registry are in force" && exit 0
+echo "$(date): the rules of the registry are NOT in force; run the playbook of the firewall again"
+exit 1
+"""
 JOB_TEXT = plistlib.dumps(
     {
         "Label": LABEL,
         "RunAtLoad": True,
-        "ProgramArguments": [
-            "/bin/sh",
-            "-c",
-            # Only after a boot, not when the job is made.
-            f"[ -e {TOKEN} ] || {{ mkdir -p {os.path.dirname(TOKEN)};"
-            f" {PFCTL} -a {pf_rules.ANCHOR} -f {RULES};"
-            f" {PFCTL} -E 2>&1 | sed -n 's/^Token : //p' > {TOKEN}; }}",
-        ],
+        "ProgramArguments": ["/bin/sh", "-c", JOB_SCRIPT],
+        "StandardErrorPath": LOG,
+        "StandardOutPath": LOG,
     }
 ).decode()
+# Of macOS: it decides by program which connections come in, beside pf.
+SOCKETFILTERFW = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 
 
 class Pf:
@@ -70,26 +84,65 @@ class Pf:
             return ""
         tables = []
         for name in self._pfctl(["-s", "Tables"], anchored=True).split():
-            content = self._pfctl(["-t", name, "-T", "show"], anchored=True).split()
+            # The Mac may have got other addresses since, which change nothing in the rules.
+            content = (
+                ["self"]
+                if name == pf_rules.OWN
+                else self._pfctl(["-t", name, "-T", "show"], anchored=True).split()
+            )
             tables.append(f"table <{name}> const {{ {', '.join(content)} }}\n")
         return f"# called: {self._is_called()}\n# enabled: {self._is_enabled()}\n" + "".join(
             [*tables, rules]
         )
 
     def others(self) -> list[str]:
-        """What the main ruleset blocks by itself."""
-        blocks = [
-            line
-            for line in self._pfctl(["-s", "rules"]).splitlines()
-            if line.startswith("block") and self._is_enabled()
-        ]
-        if not blocks:
-            return []
-        return [
-            "The main ruleset blocks by itself, and could close what the registry opens:"
-            f" {'; '.join(blocks)}. Remove that from {MAIN}. Or keep both: set coexist to true, and"
-            " open there as well what the registry opens."
-        ]
+        """What the main ruleset and other anchors block by themselves, and the other firewall."""
+        return [*self._blocks(), *self._application_firewall()]
+
+    def _blocks(self) -> t.Iterator[str]:
+        if not self._is_enabled():
+            return
+        for anchor in ["", *self._other_anchors()]:
+            asked = ["-a", anchor] if anchor else []
+            rules = self._pfctl([*asked, "-s", "rules"]).splitlines()
+            blocks = [rule for rule in rules if rule.startswith("block")]
+            if blocks:
+                where = f"The anchor {anchor} of pf" if anchor else "The main ruleset"
+                whose = "from whoever loads it" if anchor else f"from {MAIN}"
+                yield (
+                    f"{where} blocks by itself, and could close what the registry opens:"
+                    f" {'; '.join(blocks)}. Remove that {whose}. Or keep both: set coexist to true,"
+                    " and open there as well what the registry opens."
+                )
+
+    def _other_anchors(self) -> list[str]:
+        """Return all anchors but ours, those within others too."""
+        lines = self._pfctl(["-v", "-s", "Anchors"]).split()
+        return [name for name in lines if name != pf_rules.ANCHOR]
+
+    def _application_firewall(self) -> t.Iterator[str]:
+        """Tell of macOS's own firewall while it is on. What it says for people is all there is."""
+        code, output, _errors = self._run([SOCKETFILTERFW, "--getglobalstate"], "")
+        if code == 0 and re.search(r"State = [12]", output):
+            yield (
+                "macOS's own firewall is on, which decides by program who may listen, and could"
+                " close what the registry opens. Turn it off (System Settings, Network, Firewall)."
+                " Or keep both: set coexist to true, and let the services' programs in there"
+                f" ({SOCKETFILTERFW} --add PROGRAM)."
+            )
+
+    def cluster(self) -> str:
+        """Nothing: clusters run in guests there."""
+        return ""
+
+    def redirected(self) -> list[tuple[str, int]]:
+        """Nothing: it isn't looked at there."""
+        return []
+
+    def reach(self, policy: Policy) -> Reach:
+        """Nothing that others close is known here but by `others`."""
+        del policy
+        return Reach()
 
     def check(self, rules: str) -> None:
         """Ask pfctl."""

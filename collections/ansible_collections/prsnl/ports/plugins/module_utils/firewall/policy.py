@@ -81,7 +81,10 @@ class Admission:
 
 @dataclass(frozen=True)
 class Policy:
-    """Everything that a host lets in. SSH is open to anyone where ``ssh_sources`` is empty."""
+    """Everything that a host lets in. SSH is open to anyone where ``ssh_sources`` is empty.
+
+    What a node of a cluster redirects is the cluster's, and not judged here.
+    """
 
     openings: tuple[Opening, ...]
     ssh_ports: tuple[int, ...]
@@ -89,6 +92,7 @@ class Policy:
     reject: bool = True
     container_interfaces: tuple[str, ...] = ()
     admissions: tuple[Admission, ...] = ()
+    is_cluster_node: bool = False
 
     def opens(self, protocol: str, port: int) -> bool:
         """Whether anybody may send to a port, or by a protocol without ports (the port is 0)."""
@@ -97,6 +101,14 @@ class Policy:
         if protocol == "tcp" and port in self.ssh_ports:
             return True
         return any((o.protocol, o.port) == (protocol, port) for o in self.openings)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What others' rules do to what a policy opens: closed for sure, or nobody can tell."""
+
+    closed: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
 
 
 def protocol_name(number: int) -> str:
@@ -214,6 +226,12 @@ def read_policy(
     if sources and session is not None:
         sources = [*sources, session.client]
     plan = read_plan(params["plan"])
+    if not (plan.endpoints or plan.protocols or params["allow_empty"]):
+        raise ValueError(
+            f"The plan of {plan.host} is empty, so everything but SSH would be closed. Nothing was"
+            " changed. Compare the groups of the inventory with those of the registry. Set"
+            " allow_empty to true if nothing else shall be open."
+        )
     return Policy(
         openings=read_openings(plan.endpoints, read_rate_limits(params["limits"])),
         admissions=tuple(
@@ -228,4 +246,5 @@ def read_policy(
         ssh_sources=merge(sources),
         reject=params["refuse"] == "reject",
         container_interfaces=tuple(params["container_interfaces"]),
+        is_cluster_node=params["cluster"],
     )

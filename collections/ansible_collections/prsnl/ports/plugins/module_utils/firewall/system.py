@@ -16,8 +16,13 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import
     FirewallError,
     PacketFilter,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import (
+    Policy,
+    read_openings,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
 from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import DURABLE, VOLATILE
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostEndpoint
 
 
 def find_firewall(run: Runner, *, persistent: bool = True) -> t.Optional[Firewall]:
@@ -45,14 +50,18 @@ def has_firewall() -> bool:
     return os.path.exists(pf.RECORD if platform.system() == "Darwin" else nftables.RECORD)
 
 
-def judge_firewall(run: Runner) -> t.Optional[list[str]]:
-    """Return what is wrong with the rules that were confirmed last; None where there are none."""
+def judge_firewall(run: Runner, endpoints: t.Iterable[HostEndpoint] = ()) -> t.Optional[list[str]]:
+    """Return what is wrong with the rules that were confirmed last; None where there are none.
+
+    :param endpoints: those that others have to reach, whoever else filters there.
+    """
     if not has_firewall():
         return None
     try:
         firewall = find_firewall(run)
         if firewall is None:
             return ["nft is gone, so nobody can tell whether the firewall's rules are in force."]
-        return firewall.judge()
+        openings = read_openings(endpoints, {})
+        return firewall.judge(Policy(openings, ()) if openings else None)
     except (FirewallError, OSError) as error:
         return [f"nobody can tell whether the firewall's rules are in force: {error}"]

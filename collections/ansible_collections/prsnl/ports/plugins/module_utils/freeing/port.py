@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,9 +19,12 @@ from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import 
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.names import names_of
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
     describe_holders,
+    is_kernels,
     is_of_user_manager,
     what_to_stop,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.activation import is_manager
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.containers import engine_options
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     Container,
@@ -41,13 +45,21 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Holding:
-    """Who holds a port: the sockets, their processes, and their container if it is one."""
+    """Who holds a port: the sockets, their processes, and their container if it is one.
+
+    ``containers`` are all that hold one of the sockets, None for those that none has.
+    """
 
     label: str
     sockets: tuple[Socket, ...]
     holders: tuple[Holder, ...]
-    container: t.Optional[Container]
+    containers: frozenset[t.Optional[Container]]
     who: str
+
+    @property
+    def container(self) -> t.Optional[Container]:
+        """The one that has all of the sockets."""
+        return next(iter(self.containers)) if len(self.containers) == 1 else None
 
     @property
     def unit(self) -> t.Optional[str]:
@@ -64,14 +76,13 @@ def find_holding(port: int, protocol: str, snapshot: Snapshot, now: float) -> t.
     if not sockets:
         return None
     holders = {h.pid: h for s in sockets for h in snapshot.holders.get(s.inode, ())}
-    containers = {sock.container for sock in sockets}
-    addresses = listed(unique(sock.address for sock in sockets))
+    addresses = listed(unique(sock.where for sock in sockets))
     who = listed(unique(describe_holders(snapshot, sock, now) for sock in sockets))
     return Holding(
         label=f"{port}/{protocol}",
         sockets=tuple(sockets),
         holders=tuple(holders[pid] for pid in sorted(holders)),
-        container=containers.pop() if len(containers) == 1 else None,
+        containers=frozenset(sock.container for sock in sockets),
         who=f"held on {addresses} by {who}",
     )
 
@@ -91,16 +102,19 @@ def refuse(
     """
     for sock in holding.sockets:
         if not snapshot.holders.get(sock.inode) and not sock.container:
-            raise RefusedError(snapshot.obstacle or "Its process can't be seen.")
+            kernels = "The kernel itself has it: there is no process to stop."
+            unseen = kernels if is_kernels(snapshot, sock) else "Its process can't be seen."
+            raise RefusedError(snapshot.obstacle or unseen)
     for holder in holding.holders:
         own_names = names_of(holder)
-        if holder.pid == 1:
+        if holder.pid == 1 or is_manager(holder):
             unit = what_to_stop(holding.sockets, snapshot)
             text = "systemctl list-sockets shows which; stop that one"
             if unit != "it":
                 text = f"that is {unit}; stop that one"
             raise RefusedError(
-                f"The first process is never stopped. It holds the port for a socket unit: {text}."
+                f"{'The first process' if holder.pid == 1 else 'The manager of a user'} is never"
+                f" stopped. It holds the port for a socket unit: {text}."
             )
         if any(name.startswith("sshd") for name in own_names):
             raise RefusedError("sshd is never stopped.")
@@ -113,30 +127,38 @@ def refuse(
                     f"That is the registered owner of {endpoint.id}. Stop the service itself, or"
                     " move it in the registry."
                 )
-    names = _names(holding)
-    strange = [name for name, known in names.items() if owner not in known]
+    strange = unique(name for name, known in _names(holding, snapshot) if owner not in known)
     if strange:
         raise RefusedError(f"The holder is {listed(strange)}, not {owner}.")
+    if len(holding.containers) > 1 and any(holding.containers):
+        several = unique(str(one or "no container") for one in holding.containers)
+        raise RefusedError(
+            f"It is held by several at once ({listed(sorted(several))}). Stop them one by one."
+        )
 
 
-def _names(holding: Holding) -> dict[str, set[str]]:
-    """Return by what names each holder is known, by the one that people are told."""
-    if holding.container:
-        return {holding.container.name: {holding.container.name}}
-    names: dict[str, set[str]] = {}
-    for holder in holding.holders:
+def _names(holding: Holding, snapshot: Snapshot) -> t.Iterator[tuple[str, set[str]]]:
+    """Yield of each holder the name that people are told, and all by which it is known."""
+    for container in filter(None, holding.containers):
+        yield container.name, {container.name}
+    free = [sock for sock in holding.sockets if not sock.container]
+    holders = {h.pid: h for sock in free for h in snapshot.holders.get(sock.inode, ())}
+    for holder in holders.values():
         unit = holder.unit or ""
-        known = {*names_of(holder), unit, unit.rpartition(".")[0]}
-        names.setdefault(holder.process, set()).update(known - {""})
-    return names
+        # Users may call their own units anything.
+        units = set() if is_of_user_manager(holder) else {unit, unit.rpartition(".")[0]} - {""}
+        told = f"{holder.process} of {unit or 'no unit'} (pid {holder.pid})"
+        is_told = len({one.process for one in holders.values()}) == len(holders)
+        yield holder.process if is_told else told, {*names_of(holder), *units}
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a holder is stopped; ``text`` says so."""
+    """How a holder is stopped; ``text`` says so. ``uid`` is as whom the command runs."""
 
     text: str
     command: tuple[str, ...] = ()
+    uid: t.Optional[int] = None
 
 
 def choose_way(holding: Holding, login: Login) -> Way:
@@ -147,7 +169,9 @@ def choose_way(holding: Holding, login: Login) -> Way:
     """
     container = holding.container
     if container:
-        return Way(f"stop {container}", (container.engine, "stop", container.name))
+        # Another one may have got the name meanwhile.
+        which = container.id or container.name
+        return Way(f"stop {container}", (container.engine, "stop", which), container.uid)
     unit = holding.unit
     if unit:
         pid = _main_pid(unit)
@@ -178,21 +202,32 @@ def stop(holding: Holding, way: Way, *, timeout: float, kill: bool) -> str:
     """
     done = way.text
     if way.command:
-        _run(way.command)
+        _run(way)
     else:
-        _signal(holding.holders, signal.SIGTERM)
-        if not _wait(holding, timeout) and kill:
-            _signal(holding.holders, signal.SIGKILL)
-            _wait(holding, KILL_TIMEOUT)
-            done += ", then KILL"
+        with contextlib.ExitStack() as stack:
+            pinned = _pin(holding, stack)
+            _signal(holding, pinned, signal.SIGTERM)
+            if not _wait(holding, timeout) and kill:
+                _signal(holding, pinned, signal.SIGKILL)
+                _wait(holding, KILL_TIMEOUT)
+                done += ", then KILL"
     _prove(holding, done, kill or bool(way.command))
     return done
 
 
-def _run(command: t.Sequence[str]) -> None:
+def _run(way: Way) -> None:
+    command = way.command
+    options: dict[str, t.Any] = {}
     try:
+        if way.uid is not None:
+            options = engine_options(way.uid)
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT,
+            check=False,
+            **options,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise RefusedError(f"{' '.join(command)}: {error}") from error
@@ -200,14 +235,51 @@ def _run(command: t.Sequence[str]) -> None:
         raise RefusedError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def _signal(holders: t.Iterable[Holder], number: signal.Signals) -> None:
-    for holder in holders:
+def _pin(holding: Holding, stack: contextlib.ExitStack) -> dict[int, t.Optional[int]]:
+    """Return handles of the holders' processes by pid; None where the system has no such thing.
+
+    What was opened is the process that held the port only if it holds it still: see `_signal`.
+    """
+    pinned: dict[int, t.Optional[int]] = {}
+    for holder in holding.holders:
+        pinned[holder.pid] = None
+        # Since Linux 5.3 and Python 3.9.
+        if hasattr(os, "pidfd_open"):
+            try:
+                handle = os.pidfd_open(holder.pid)
+            except ProcessLookupError:
+                del pinned[holder.pid]
+                continue
+            except OSError:
+                continue
+            stack.callback(os.close, handle)
+            pinned[holder.pid] = handle
+    return pinned
+
+
+def _signal(
+    holding: Holding, pinned: t.Mapping[int, t.Optional[int]], number: signal.Signals
+) -> None:
+    """Send a signal to those who have the sockets still: numbers of processes are used again."""
+    inodes = {sock.inode for sock in holding.sockets}
+    key = (holding.sockets[0].protocol, holding.sockets[0].port)
+    snapshot = take_snapshot({key})
+    seen = snapshot.holders
+    if snapshot.obstacle and not any(seen.get(inode) for inode in inodes):
+        raise RefusedError(f"It may not be signalled: {snapshot.obstacle}")
+    for pid in sorted({holder.pid for inode in inodes for holder in seen.get(inode, ())}):
+        if pid not in pinned:
+            continue
+        handle = pinned[pid]
         try:
-            os.kill(holder.pid, number)
+            if handle is None:
+                os.kill(pid, number)
+            else:
+                signal.pidfd_send_signal(handle, number)
         except ProcessLookupError:
             continue
         except PermissionError as error:
-            raise RefusedError(f"pid {holder.pid} may not be signalled: {error.strerror}") from None
+            raise RefusedError(f"pid {pid} may not be signalled: {error.strerror}") from None
 
 
 def _still_held(holding: Holding) -> list[Socket]:

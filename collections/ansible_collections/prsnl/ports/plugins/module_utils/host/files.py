@@ -18,6 +18,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 import typing as t
@@ -26,6 +27,9 @@ from dataclasses import dataclass, field
 MAX_LINKS = 40
 # Begins the names of files that aren't in their place yet. No program looks for such a name.
 STAGED = ".prsnl-ports-"
+_WRITER = re.compile(r"-(\d+)\.(\d+)-")
+# What an undo moves, or has moved out of the way.
+ASIDE = f"{STAGED}kept-"
 # Whoever may write to a folder can exchange what is in it, unless it is sticky.
 WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 _FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
@@ -141,7 +145,7 @@ class Folder:
 
         :raises OSError: it can't be written, for example because the disk is full.
         """
-        staged = f"{STAGED}{secrets.token_hex(8)}{suffix}"
+        staged = f"{STAGED}{writer()}{secrets.token_hex(8)}{suffix}"
         handle = os.open(staged, _WRITE, 0o600, dir_fd=self.handle)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -188,6 +192,32 @@ class Folder:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def writer() -> str:
+    """Return what names this process in the name of a file that isn't in its place yet."""
+    return f"{os.getpid()}.{_started(os.getpid())}-"
+
+
+def is_left(name: str) -> bool:
+    """Tell whether who wrote a file of such a name has ended: check mode takes no lock.
+
+    What an undo has moved out of the way is that undo's.
+    """
+    found = _WRITER.search(name)
+    if not found:
+        return not name.startswith(ASIDE)
+    pid, started = int(found[1]), found[2]
+    return pid == os.getpid() or _started(pid) != started
+
+
+def _started(pid: int) -> str:
+    """Return when a process started, in ticks since boot; ``0`` if that can't be told."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return "0" if pid == os.getpid() else ""
 
 
 def _is_trusted(uid: int) -> bool:
@@ -360,6 +390,8 @@ def sync_folder(path: str) -> None:
 def remove_staged(path: str) -> None:
     """Remove what `stage_file` and `write_file` left beside a file when they were killed.
 
+    What a process writes that runs still is left alone.
+
     :raises OSError: it can't be removed.
     :raises UnsafePathError: root would follow somebody else's link.
     """
@@ -370,7 +402,7 @@ def remove_staged(path: str) -> None:
     with folder:
         handle = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder.handle)
         try:
-            names = [name for name in os.listdir(handle) if name.startswith(STAGED)]
+            names = [n for n in os.listdir(handle) if n.startswith(STAGED) and is_left(n)]
         finally:
             os.close(handle)
         for name in names:

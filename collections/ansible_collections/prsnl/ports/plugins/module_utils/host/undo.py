@@ -30,7 +30,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
-    STAGED,
+    ASIDE,
     Content,
     UnsafePathError,
     read_file,
@@ -66,20 +66,34 @@ VERSION = 1
 # What a file is going to be, where that isn't known before.
 ANYTHING = "anything"
 ABSENT = "absent"
-# What `Undo.take_back` does, without the files.
+# What `Undo.take_back` does, without the files. It follows whoever died after its claim. What can't
+# be done stays claimed, and ends with an error, so that it is tried again.
 TIMER = f"""
-import fcntl, json, os, subprocess, sys
+import fcntl, json, os, subprocess, sys, time
 try:
     os.chdir(sys.argv[1])
-    turn = open({TURN!r}, "a")
-    fcntl.flock(turn, fcntl.LOCK_EX)
-    os.rename({PENDING!r}, {CLAIMED!r})
+    # Not made here: it would be in the way of whoever removes the folder.
+    turn = open({TURN!r}, "r+")
 except FileNotFoundError:
     sys.exit()
-with open({CLAIMED!r}) as file:
-    commands = json.load(file)["commands"]
-for command in commands:
-    subprocess.call(command)
+end = time.monotonic() + {PATIENCE!r}
+while time.monotonic() < end:
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        break
+    except BlockingIOError:
+        time.sleep({PAUSE!r})
+try:
+    os.rename({PENDING!r}, {CLAIMED!r})
+except FileNotFoundError:
+    pass
+try:
+    with open({CLAIMED!r}) as file:
+        commands = json.load(file)["commands"]
+except FileNotFoundError:
+    sys.exit()
+if [command for command in commands if subprocess.call(command)]:
+    sys.exit(1)
 os.rename({CLAIMED!r}, {DONE!r})
 """
 
@@ -168,6 +182,8 @@ class Undo:
         if os.path.lexists(self.folder):
             _remove_tree(self.folder)
         os.mkdir(self.folder, 0o700)
+        with open(self._path(TURN), "a", encoding="utf-8"):
+            pass
         sync_folder(parent)
         self._save()
 
@@ -252,14 +268,16 @@ class Undo:
         self._record["facts"].update(facts)
         self._save()
 
-    def then(self, commands: t.Iterable[t.Sequence[str]]) -> None:
+    def then(self, commands: t.Iterable[t.Sequence[str]], *, insist: bool = False) -> None:
         """Say which programs run when the files are back, instead of those said before.
 
+        :param insist: nothing else is changed before they succeed.
         :raises OSError: it can't be written.
         """
         wanted = [list(command) for command in commands]
         if wanted != self._record["commands"]:
             self._record["commands"] = wanted
+            self._record["insists"] = insist
             self._save()
 
     @property
@@ -280,7 +298,7 @@ class Undo:
         :raises UndoError: it was taken back meanwhile.
         :raises OSError: it can't be dropped; then it would be taken back by the next change.
         """
-        with self._turn():
+        with self.turn():
             if not self._rename(PENDING, CONFIRMED):
                 raise UndoError(f"{self.story} was taken back meanwhile.")
         self.drop()
@@ -291,7 +309,7 @@ class Undo:
         :raises UndoError: a file can't be brought back; the undo stays.
         """
         remarks: list[str] = []
-        with self._turn():
+        with self.turn():
             self._rename(PENDING, CLAIMED)
             # Unless somebody else did, a timer for example.
             if os.path.exists(self._path(CLAIMED)):
@@ -316,8 +334,14 @@ class Undo:
                 ) from None
         for command in self._record["commands"]:
             code, output, errors = run(command)
+            told = errors.strip() or output.strip()
+            if code != 0 and self._record.get("insists"):
+                raise UndoError(
+                    f"{self.story} was cut off, and can't be taken back: {' '.join(command)} ended"
+                    f" with {code}: {told}. Mend that, and run again. What there was is kept in"
+                    f" {self.folder}."
+                )
             if code != 0:
-                told = errors.strip() or output.strip()
                 remarks.append(f"{' '.join(command)} ended with {code}: {told}")
         return remarks
 
@@ -393,8 +417,11 @@ class Undo:
         return True
 
     @contextlib.contextmanager
-    def _turn(self) -> t.Iterator[None]:
-        """Keep others from taking the change back or confirming it at the same time."""
+    def turn(self) -> t.Iterator[None]:
+        """Keep others, its timer too, from taking the change back or confirming it meanwhile.
+
+        :raises UndoError: they didn't finish in time.
+        """
         with open(self._path(TURN), "a", encoding="utf-8") as file:
             end = time.monotonic() + PATIENCE
             while True:
@@ -541,7 +568,7 @@ def _read_record(path: str) -> dict[str, t.Any]:
 
 
 def _beside(path: str) -> str:
-    return os.path.join(os.path.dirname(path), f"{STAGED}{secrets.token_hex(8)}")
+    return os.path.join(os.path.dirname(path), f"{ASIDE}{secrets.token_hex(8)}")
 
 
 def _exchange_back(entry: t.Mapping[str, t.Any]) -> list[str]:

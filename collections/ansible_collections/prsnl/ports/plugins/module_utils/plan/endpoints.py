@@ -34,7 +34,10 @@ class PlannedSource:
 
 @dataclass(frozen=True)
 class HostEndpoint:
-    """An endpoint of a host's plan."""
+    """An endpoint of a host's plan.
+
+    ``server_name`` is what probes ask for, ``device`` the interface that the service binds to.
+    """
 
     id: str
     service: str
@@ -49,6 +52,8 @@ class HostEndpoint:
     owner: ExpectedOwner
     probe: str
     broadcast: bool = False
+    server_name: str = ""
+    device: str = ""
 
     @classmethod
     def from_plan(cls, entry: t.Mapping[str, t.Any]) -> HostEndpoint:
@@ -75,6 +80,8 @@ class HostEndpoint:
             owner=ExpectedOwner.from_dict(entry["owner"]),
             probe=entry["probe"],
             broadcast=bool(entry.get("broadcast")),
+            server_name=entry.get("server_name") or "",
+            device=entry.get("device") or "",
         )
 
     @property
@@ -95,6 +102,18 @@ class HostEndpoint:
         """
         is_its_port = (sock.protocol, sock.port) == self.key
         return (is_its_port or self.owner.is_particular) and is_owner(self.owner, snapshot, sock)
+
+    def can_meet(self, sock: Socket, here: t.Iterable[Socket], snapshot: Snapshot) -> bool:
+        """Tell whether a socket on its port gets what is sent to its addresses.
+
+        :param here: the sockets on its port, by which it is seen what its owner binds to.
+        """
+        if not sock.device or self.has(sock, snapshot):
+            return True
+        if self.device:
+            return sock.device == self.device
+        own = {other.device for other in here if self.has(other, snapshot)}
+        return not own or sock.device in own
 
 
 @dataclass(frozen=True)

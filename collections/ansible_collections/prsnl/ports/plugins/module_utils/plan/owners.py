@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import typing as t
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.containers imp
     is_proxy,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
+    BOUND,
+    CLOSED,
+    CONNECTED,
     Container,
     Holder,
     Snapshot,
@@ -55,9 +59,17 @@ class ExpectedContainer:
     def __str__(self) -> str:
         return f"{self.engine} container {self.name}" if self.engine else f"container {self.name}"
 
-    def is_this(self, container: Container) -> bool:
-        """Tell whether it is this one."""
-        return self.name == container.name and self.engine in (None, container.engine)
+    def is_this(self, container: Container, user: t.Optional[str]) -> bool:
+        """Tell whether it is this one.
+
+        :param user: the one that is expected besides. Any user may run an engine of their own, and
+            call a container anything, so whoever isn't root has to be told.
+        """
+        # On macOS, engines are never root's.
+        is_trusted = container.uid == 0 or sys.platform == "darwin"
+        is_trusted = is_trusted or user in (user_name(container.uid), str(container.uid))
+        is_named = self.name == container.name and self.engine in (None, container.engine)
+        return is_trusted and is_named
 
 
 @dataclass(frozen=True)
@@ -151,25 +163,31 @@ def match_owner(owner: ExpectedOwner, snapshot: Snapshot, sock: Socket) -> Match
         who = listed(unique(holder.process for holder in holders) or [str(sock.container)])
         return Match(OTHER, (f"it is held by {who}, expected the kernel itself",))
     if owner.container:
-        match = _match_container(owner.container, holders, sock)
+        match = _match_container(owner.container, owner.user, holders, sock)
         if match.verdict != OWNER or sock.is_published or not holders:
             return match
-    elif sock.is_published or (sock.container and not holders):
+    elif sock.container and (sock.is_published or not holders):
         wanted = listed(owner.processes, "or") if owner.processes else str(owner)
-        return Match(OTHER, (f"it is published for {sock.container}, expected {wanted}",))
+        fault = f"it is published for {sock.container}, expected {wanted}"
+        stems = {unit.rpartition(".")[0] for unit in owner.units}
+        return Match(OTHER, (fault,), is_like=sock.container.name in {*owner.processes, *stems})
     return _match_processes(owner, holders, snapshot)
 
 
 def _match_nobody(owner: ExpectedOwner, snapshot: Snapshot, sock: Socket) -> Match:
     was_looked_for = not sock.inode or sock.inode in snapshot.holders
+    if sock.state == CLOSED:
+        return Match(OTHER)
     if snapshot.obstacle or not was_looked_for:
         return Match(UNKNOWN, missing=snapshot.obstacle or "")
     return Match(OWNER if owner.is_kernel else OTHER)
 
 
-def _match_container(wanted: ExpectedContainer, holders: t.Sequence[Holder], sock: Socket) -> Match:
+def _match_container(
+    wanted: ExpectedContainer, user: t.Optional[str], holders: t.Sequence[Holder], sock: Socket
+) -> Match:
     if sock.container:
-        if wanted.is_this(sock.container):
+        if wanted.is_this(sock.container, user):
             return Match(OWNER)
         return Match(OTHER, (f"the container is {sock.container}, expected {wanted}",))
     engine = next((engine for holder in holders if (engine := engine_of(holder))), wanted.engine)
@@ -193,15 +211,23 @@ def _match_processes(
     unit = managers[0].unit or ""
     if not unit.endswith(SOCKET):
         return _compare(owner, others, owner.units) if others else _match_untold(managers[0])
-    related = (unit, *snapshot.activates.get(unit, ()))
-    if owner.units and not set(related) & set(owner.units):
-        fault = f"systemd has it for {unit}, expected {listed(owner.units, 'or')}"
+    related = (unit, *_activated(unit, snapshot))
+    is_his = _is_trusted(managers[0], owner.user)
+    if owner.units and not (is_his and set(related) & set(owner.units)):
+        whose = "" if is_his else f" of a manager of {managers[0].user}"
+        fault = f"systemd has it for {unit}{whose}, expected {listed(owner.units, 'or')}"
         return Match(OTHER, (fault,), is_like=any(is_named(h, owner.processes) for h in others))
     if others:
         return _compare(owner, others, (*owner.units, *related) if owner.units else ())
     if not owner.units:
         return Match(OTHER, (f"systemd has it for {unit}, expected is no unit",), is_like=True)
     return Match(OWNER)
+
+
+def _activated(unit: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the services that a socket unit starts, with those that it starts for a connection."""
+    stem = unit.rpartition(".")[0]
+    return (*snapshot.activates.get(unit, ()), f"{stem}@.service")
 
 
 def _match_untold(manager: Holder) -> Match:
@@ -305,9 +331,15 @@ def is_of_user_manager(holder: Holder) -> bool:
 
 
 def _is_unit(holder: Holder, units: t.Sequence[str], user: t.Optional[str]) -> bool:
-    # Whoever may start a unit of his own can give it any name, so that the user has to be told.
-    is_trusted = not is_of_user_manager(holder) or (user is not None and _is_user(holder, user))
-    return holder.unit in units and is_trusted
+    return holder.unit in units and _is_trusted(holder, user)
+
+
+def _is_trusted(holder: Holder, user: t.Optional[str]) -> bool:
+    """Tell whether the name of a unit says something.
+
+    Whoever may start a unit of his own can give it any name, so that the user has to be told.
+    """
+    return not is_of_user_manager(holder) or (user is not None and _is_user(holder, user))
 
 
 def _unit_text(holder: Holder) -> str:
@@ -318,6 +350,26 @@ def _unit_text(holder: Holder) -> str:
 
 def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
     """Return who holds a socket, for people: processes, pids, users, start, units."""
+    if sock.state == CLOSED:
+        return f"a connection to {sock.peer} that has ended"
+    who = _describe(snapshot, sock, now)
+    if sock.state == CONNECTED:
+        return f"a connection to {sock.peer} of {who}"
+    return f"a socket that doesn't listen, of {who}" if sock.state == BOUND else who
+
+
+def is_kernels(snapshot: Snapshot, sock: Socket) -> bool:
+    """Tell whether nobody has a socket but the kernel itself, as far as that can be told."""
+    return not (
+        snapshot.holders.get(sock.inode)
+        or snapshot.obstacle
+        or snapshot.is_nested
+        or sock.container
+        or sock.state
+    )
+
+
+def _describe(snapshot: Snapshot, sock: Socket, now: float) -> str:
     holders = snapshot.holders.get(sock.inode, ())
     prefix = f"{sock.container}, by " if sock.container else ""
     if not holders:
@@ -325,7 +377,9 @@ def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
             return f"{sock.container}, which its engine publishes there"
         if snapshot.obstacle:
             return f"a process of user {user_name(sock.uid)} that may not be looked at"
-        return "the kernel, or a process that this host can't see (in a container, for example)"
+        if snapshot.is_nested:
+            return "the kernel, or a process outside of this container, which can't be seen in it"
+        return "the kernel itself"
     texts = []
     for process in unique(holder.process for holder in holders):
         same = [holder for holder in holders if holder.process == process]
@@ -342,7 +396,7 @@ def describe_holders(snapshot: Snapshot, sock: Socket, now: float) -> str:
         labels = unique(holder.label for holder in same if holder.label)
         if labels:
             facts.append(f"launchd label {listed(labels)}")
-        programs = unique(program_of(holder) for holder in same if not _tells_program(holder))
+        programs = unique(h.executable or "" for h in same if not _tells_program(h))
         if programs:
             facts.append(f"program {listed(programs)}")
         texts.append(f"{process} ({', '.join(facts)})")
@@ -383,7 +437,9 @@ def brief_holders(snapshot: Snapshot, sockets: t.Iterable[Socket]) -> str:
         return listed(containers)
     holders = [holder for sock in sockets for holder in snapshot.holders.get(sock.inode, ())]
     if not holders:
-        return "unknown" if snapshot.obstacle else "no process"
+        if all(sock.state == CLOSED for sock in sockets):
+            return "a connection that has ended"
+        return "unknown" if snapshot.obstacle or snapshot.is_nested else "the kernel"
     return _brief(
         unique(holder.process for holder in holders), unique(holder.user for holder in holders)
     )

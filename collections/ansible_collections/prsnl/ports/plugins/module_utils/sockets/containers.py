@@ -32,15 +32,25 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
 # Programs that hold the ports of containers, of whatever container, and nothing else.
 PROXIES = {
     "docker-proxy": "docker",
+    "docker-proxy-current": "docker",
     "rootlesskit": "docker",
+    "rootlesskit-docker-proxy": "docker",
     "vpnkit": "docker",
     "conmon": "podman",
+    "conmonrs": "podman",
+    "gvforwarder": "podman",
     "gvproxy": "podman",
+    "netavark": "podman",
+    "passt": "podman",
+    "passt.avx2": "podman",
     "pasta": "podman",
     "pasta.avx2": "podman",
     "rootlessport": "podman",
+    "rootlessport-child": "podman",
     "slirp4netns": "podman",
 }
+# As the kernel has their names, of at most 15 bytes.
+CUT = {name[:15]: engine for name, engine in PROXIES.items()}
 # Programs that do so among other things.
 ENGINES = {
     "dockerd": "docker",
@@ -63,6 +73,8 @@ NOBODY = "nobody"
 # docker-<id>.scope, libpod-<id>.scope, /docker/<id>, /libpod_parent/libpod-<id>, and
 # libpod-payload-<id> below the unit that has started the container
 CGROUP = re.compile(r"(docker|libpod)(?:-payload)?[-/]([0-9a-f]{64})")
+# Of a user's own manager; systemd lets nobody leave theirs.
+USERS_CGROUP = re.compile(r"/user@([0-9]+)\.service/")
 ENGINE_OF_CGROUP = {"docker": "docker", "libpod": "podman"}
 # 0.0.0.0:8000-8002->80-82/tcp, [::]:8000->80/tcp, and :::8000->80/tcp of docker before 26
 PUBLISHED = re.compile(r"(.*):(\d+)(?:-(\d+))?->[\d-]+/(\w+)")
@@ -86,6 +98,13 @@ class Listing:
     published: tuple[Published, ...]
     by_id: t.Mapping[str, Container]
 
+    def of(self, uid: int) -> Listing:
+        """Return the same, of the engine of a user."""
+        return Listing(
+            tuple(replace(p, container=replace(p.container, uid=uid)) for p in self.published),
+            {key: replace(container, uid=uid) for key, container in self.by_id.items()},
+        )
+
 
 def attribute(snapshot: Snapshot) -> Snapshot:
     """Return the snapshot with the containers that its sockets belong to.
@@ -96,7 +115,7 @@ def attribute(snapshot: Snapshot) -> Snapshot:
     if not any(listing.by_id for listing in listings):
         return snapshot
     published = [port for listing in listings for port in listing.published]
-    by_id = {key: name for listing in listings for key, name in listing.by_id.items()}
+    by_id = {(c.uid, key): c for listing in listings for key, c in listing.by_id.items()}
     sockets = [_attributed(sock, snapshot, published, by_id) for sock in snapshot.sockets]
     held = {(sock.protocol, sock.port, sock.container) for sock in sockets}
     sockets += [
@@ -111,19 +130,21 @@ def attribute(snapshot: Snapshot) -> Snapshot:
             is_published=True,
         )
         for port in published
-        if (port.protocol, port.port, port.container) not in held
+        # Only root's may rewrite addresses. What others say of ports is about their own sockets.
+        if (port.container.uid == 0 or sys.platform == "darwin")
+        and (port.protocol, port.port, port.container) not in held
     ]
     return replace(snapshot, sockets=tuple(sockets))
 
 
 def is_proxy(holder: Holder) -> bool:
     """Tell whether a process only has the port for a container: it is nobody's by itself."""
-    return any(name in PROXIES for name in _names(holder))
+    return any(name in PROXIES or name in CUT for name in _names(holder))
 
 
 def engine_of(holder: Holder) -> t.Optional[str]:
     """Return the engine for whose containers a process may have a port."""
-    known = {**PROXIES, **ENGINES, **(ENGINES_MACOS if sys.platform == "darwin" else {})}
+    known = {**CUT, **PROXIES, **ENGINES, **(ENGINES_MACOS if sys.platform == "darwin" else {})}
     return next((known[name] for name in _names(holder) if name in known), None)
 
 
@@ -144,10 +165,9 @@ def _engines(snapshot: Snapshot) -> set[tuple[str, int]]:
             engine = engine_of(holder)
             match = CGROUP.search(holder.cgroup)
             if engine:
-                # pasta gives up root's rights.
-                found.add((engine, 0 if holder.user == NOBODY else sock.uid))
+                found.add((engine, _uid_of(holder, sock)))
             elif match:
-                found.add((ENGINE_OF_CGROUP[match[1]], 0))
+                found.add((ENGINE_OF_CGROUP[match[1]], _uid_of_cgroup(holder.cgroup)))
     if os.path.exists(DOCKER_SOCKET):
         # On a Mac it leads to a user's own engine, and root runs nothing that users can change.
         is_users = sys.platform == "darwin"
@@ -155,19 +175,33 @@ def _engines(snapshot: Snapshot) -> set[tuple[str, int]]:
     return found
 
 
+def _uid_of(holder: Holder, sock: Socket) -> int:
+    """Return as whose a process holds a port for a container."""
+    # pasta gives up root's rights.
+    if holder.user == NOBODY:
+        return 0
+    return sock.uid if holder.uid is None else holder.uid
+
+
+def _uid_of_cgroup(cgroup: str) -> int:
+    """Return whose the container of a control group is: users may make groups in their own."""
+    match = USERS_CGROUP.search(cgroup)
+    return int(match[1]) if match else 0
+
+
 def _attributed(
     sock: Socket,
     snapshot: Snapshot,
     published: t.Sequence[Published],
-    by_id: t.Mapping[str, Container],
+    by_id: t.Mapping[tuple[int, str], Container],
 ) -> Socket:
     holders = snapshot.holders.get(sock.inode, ())
-    engines = {engine_of(holder) for holder in holders}
+    engines = {(engine_of(holder), _uid_of(holder, sock)) for holder in holders}
     ports = [
         port
         for port in published
         if (port.protocol, port.port) == (sock.protocol, sock.port)
-        and port.container.engine in engines
+        and (port.container.engine, port.container.uid) in engines
     ]
     # A port may be published twice, on two addresses; a proxy may listen on all for one of them.
     ports.sort(key=lambda port: port.address != sock.address)
@@ -177,14 +211,18 @@ def _attributed(
     return replace(sock, container=container) if container else sock
 
 
-def _ids(holders: t.Iterable[Holder]) -> list[str]:
-    return [match[2] for holder in holders if (match := CGROUP.search(holder.cgroup))]
+def _ids(holders: t.Iterable[Holder]) -> list[tuple[int, str]]:
+    return [
+        (_uid_of_cgroup(holder.cgroup), match[2])
+        for holder in holders
+        if (match := CGROUP.search(holder.cgroup))
+    ]
 
 
 def _ask(engine: str, uid: int) -> Listing:
     """Return what an engine says of its containers; nothing where it can't be asked."""
     try:
-        options = _options(uid)
+        options = engine_options(uid)
         done = subprocess.run(
             COMMANDS[engine],
             stdin=subprocess.DEVNULL,
@@ -195,12 +233,12 @@ def _ask(engine: str, uid: int) -> Listing:
             check=True,
             **options,
         )
-        return PARSERS[engine](done.stdout)
+        return PARSERS[engine](done.stdout).of(uid)
     except (OSError, subprocess.SubprocessError, KeyError, TypeError, ValueError):
         return Listing((), {})
 
 
-def _options(uid: int) -> dict[str, t.Any]:
+def engine_options(uid: int) -> dict[str, t.Any]:
     """Return the options with which an engine's program is started as a user.
 
     :raises OSError: that isn't possible.
@@ -245,7 +283,8 @@ def parse_podman(text: str) -> Listing:
     """
     published, by_id = [], {}
     for entry in json.loads(text):
-        container = by_id[entry["Id"]] = Container("podman", printable(entry["Names"][0]))
+        name = printable(entry["Names"][0])
+        container = by_id[entry["Id"]] = Container("podman", name, id=entry["Id"])
         for port in entry["Ports"] or ():
             for protocol in port["protocol"].split(","):
                 for address in [port["host_ip"]] if port["host_ip"] else ANY:
@@ -265,7 +304,7 @@ def parse_docker(text: str) -> Listing:
         # Beside its own name, it has one of each container that is linked to it: other/alias.
         names = entry["Names"].split(",")
         name = next((name for name in names if "/" not in name), names[0])
-        container = by_id[entry["ID"]] = Container("docker", printable(name))
+        container = by_id[entry["ID"]] = Container("docker", printable(name), id=entry["ID"])
         for part in entry["Ports"].split(", "):
             match = PUBLISHED.fullmatch(part)
             if match:

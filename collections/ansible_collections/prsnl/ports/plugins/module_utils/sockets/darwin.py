@@ -44,9 +44,12 @@ PROC_PIDTBSDINFO = 3
 PROC_PIDFDSOCKETINFO = 3
 PROX_FDTYPE_SOCKET = 2
 PATH_SIZE = 4096
+# In `BsdInfo.flags_to_ppid`.
+PPID = 4
 SOCKINFO_IN = 1
 SOCKINFO_TCP = 2
 TSI_S_LISTEN = 1
+TSI_S_ESTABLISHED = 4
 INI_IPV4 = 0x1
 INI_IPV6 = 0x2
 AF_INET = 2
@@ -265,7 +268,7 @@ def parse_services(text: str) -> dict[int, str]:
 # --- libproc -----------------------------------------------------------------------------------
 
 
-def _read_libproc() -> Reading:
+def _load() -> ctypes.CDLL:
     library = ctypes.CDLL("/usr/lib/libproc.dylib", use_errno=True)
     library.proc_pidinfo.argtypes = [
         ctypes.c_int,
@@ -274,15 +277,76 @@ def _read_libproc() -> Reading:
         ctypes.c_void_p,
         ctypes.c_int,
     ]
+    return library
+
+
+class Process(t.NamedTuple):
+    """A process, the one that has started it, and the kernel's name of it."""
+
+    pid: int
+    parent: int
+    name: str
+
+
+class Connection(t.NamedTuple):
+    """An established TCP connection: the port here, and the other side."""
+
+    port: int
+    peer: str
+    peer_port: int
+
+
+def read_processes() -> dict[int, Process]:
+    """Return the processes of this Mac by their pids.
+
+    :raises OSError, AttributeError: libproc doesn't answer.
+    """
+    library = _load()
+    found = {}
+    for pid in _all_pids(library):
+        about = _about(library, pid)
+        if about:
+            name = printable((about.name or about.comm).decode(errors="replace"))
+            found[pid] = Process(pid, about.flags_to_ppid[PPID], name)
+    return found
+
+
+def read_connections(pid: int) -> list[Connection]:
+    """Return the TCP connections of a process, in the order of its descriptors.
+
+    :raises OSError, AttributeError: libproc doesn't answer.
+    """
+    library = _load()
+    infos = _infos_of(library, pid, PROC_PIDLISTFDS, library.proc_pidfdinfo)
+    return [found for info in infos if (found := parse_connection(info))]
+
+
+def parse_connection(info: SocketFdInfo) -> t.Optional[Connection]:
+    """Return the connection of ``struct socket_fdinfo``; None if it is none."""
+    if info.kind != SOCKINFO_TCP or info.proto.pri_tcp.state != TSI_S_ESTABLISHED:
+        return None
+    inet = info.proto.pri_in
+    peer, _v6only = bound_address(bytes(inet.faddr), inet.vflag, AF_INET)
+    return Connection(socket.ntohs(inet.lport & 0xFFFF), peer, socket.ntohs(inet.fport & 0xFFFF))
+
+
+def _about(library: ctypes.CDLL, pid: int) -> t.Optional[BsdInfo]:
+    about = BsdInfo()
+    size = ctypes.sizeof(about)
+    answer = library.proc_pidinfo(pid, PROC_PIDTBSDINFO, 0, ctypes.byref(about), size)
+    return about if answer == size else None
+
+
+def _read_libproc() -> Reading:
+    library = _load()
     sockets: dict[int, Socket] = {}
     holders: dict[int, tuple[Holder, ...]] = {}
     for pid in _all_pids(library):
         opened = dict.fromkeys(_open_sockets(library, pid))
         if not opened:
             continue
-        about = BsdInfo()
-        size = ctypes.sizeof(about)
-        if library.proc_pidinfo(pid, PROC_PIDTBSDINFO, 0, ctypes.byref(about), size) != size:
+        about = _about(library, pid)
+        if about is None:
             continue
         holder = replace(parse_process(pid, about, _path(library, pid)), label=_label(library, pid))
         for sock in opened:
@@ -303,13 +367,18 @@ def _all_pids(library: ctypes.CDLL) -> list[int]:
 
 def _open_sockets(library: ctypes.CDLL, pid: int) -> t.Iterator[Socket]:
     """Yield the sockets of a process: its descriptors, and those that it has as Mach ports only."""
-    yield from _sockets_of(library, pid, PROC_PIDLISTFDS, library.proc_pidfdinfo)
-    yield from _sockets_of(library, pid, PROC_PIDLISTFILEPORTS, library.proc_pidfileportinfo)
+    for info in [
+        *_infos_of(library, pid, PROC_PIDLISTFDS, library.proc_pidfdinfo),
+        *_infos_of(library, pid, PROC_PIDLISTFILEPORTS, library.proc_pidfileportinfo),
+    ]:
+        sock = parse_socket(info)
+        if sock:
+            yield sock
 
 
-def _sockets_of(
+def _infos_of(
     library: ctypes.CDLL, pid: int, flavor: int, ask: t.Callable[..., int]
-) -> t.Iterator[Socket]:
+) -> t.Iterator[SocketFdInfo]:
     size = library.proc_pidinfo(pid, flavor, 0, None, 0)
     if size <= 0:
         return
@@ -321,9 +390,7 @@ def _sockets_of(
         info = SocketFdInfo()
         wanted = ctypes.sizeof(info)
         if ask(pid, entry.fd, PROC_PIDFDSOCKETINFO, ctypes.byref(info), wanted) == wanted:
-            sock = parse_socket(info)
-            if sock:
-                yield sock
+            yield info
 
 
 def _path(library: ctypes.CDLL, pid: int) -> t.Optional[str]:

@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import darwin
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.linux import parse_stat, read_text
 
 SSH_CONNECTION = "SSH_CONNECTION"
+# The first is that of OpenSSH before 9.8.
+SSHD = ("sshd", "sshd-session")
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,11 @@ def read_login(root: str = "/proc") -> Login:
     """Return the connection that this process belongs to.
 
     Programs that change the user, such as sudo, clear the environment, so that of the processes
-    above is looked at as well, as far as the system has /proc.
+    above is looked at as well, as far as the system has /proc. On a Mac, whose own programs show
+    their environment to nobody, the connection of the sshd above is looked at.
     """
+    if sys.platform == "darwin":
+        return _read_macs_login()
     session = parse_session(os.environ.get(SSH_CONNECTION, ""))
     # Emulators make up /proc for the process itself, but not for those above.
     pids, pid = {os.getpid()}, os.getppid()
@@ -54,6 +61,34 @@ def read_login(root: str = "/proc") -> Login:
         except OSError:
             break
     return Login(frozenset(pids), session)
+
+
+def _read_macs_login() -> Login:
+    """Return the login of a process of a Mac; not tried on a Mac.
+
+    A shell in tmux or screen has no sshd above it, so that any other session that is there counts
+    then: its port must not be closed either.
+    """
+    session = parse_session(os.environ.get(SSH_CONNECTION, ""))
+    above: list[int] = []
+    try:
+        processes = darwin.read_processes()
+        process = processes.get(os.getpid())
+        while process and process.pid > 1 and process.pid not in above:
+            above.append(process.pid)
+            process = processes.get(process.parent)
+        others = [pid for pid in sorted(processes, reverse=True) if pid not in above]
+        for pid in [] if session else [*above, *others]:
+            connections = darwin.read_connections(pid) if processes[pid].name in SSHD else []
+            if connections:
+                # The first descriptor is the client's; the others are what it forwards.
+                session = Session(
+                    connections[0].peer, connections[0].peer_port, connections[0].port
+                )
+                break
+    except (OSError, AttributeError):
+        above = above or [os.getpid()]
+    return Login(frozenset(above), session)
 
 
 def parse_session(text: str) -> t.Optional[Session]:

@@ -14,23 +14,36 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
 
 BECOME = "Run the task with become: true."
+# The states of sockets that don't listen.
+BOUND, CONNECTED, CLOSED = "bound", "connected", "ended"
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container, by the engine that runs it (V(docker) or V(podman)) and its name."""
+    """A container, by the engine that runs it (V(docker) or V(podman)) and its name.
+
+    Every user may have an engine of their own, whose containers have whatever names: ``uid`` is
+    whose it is. ``id`` is the engine's own, empty where nobody has asked; other than a name, it is
+    never given to another container.
+    """
 
     engine: str
     name: str
+    uid: int = 0
+    id: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return f"{self.engine} container {self.name}"
+        whose = f" of {user_name(self.uid)}" if self.uid else ""
+        return f"{self.engine} container {self.name}{whose}"
 
 
 @dataclass(frozen=True)
 class Socket:
     """A TCP socket that listens or a UDP socket that is bound and not connected.
 
+    Or, where ``state`` is V(connected), V(ended) or V(bound), one that only keeps others from its
+    port: of a connection to ``peer``, of one that its process has closed already, or one that was
+    bound and doesn't listen. ``device`` is the interface that it is bound to, empty for all.
     ``v6only`` is None while unknown: not every source tells. ``inode`` is what tells sockets apart
     (on macOS the kernel's handle); 0 for those of the kernel itself and for ports that a container
     engine publishes by rewriting addresses, without a socket. ``container`` is the one that the
@@ -45,10 +58,18 @@ class Socket:
     inode: int
     container: t.Optional[Container] = None
     is_published: bool = False
+    device: str = ""
+    state: str = ""
+    peer: str = ""
 
     def __str__(self) -> str:
-        """Return ``0.0.0.0:80`` or ``[::]:80``."""
-        return endpoint_text(self.address, self.port)
+        """Return ``0.0.0.0:80``, ``[::]:80`` or ``0.0.0.0%eth0:80``."""
+        return endpoint_text(self.where, self.port)
+
+    @property
+    def where(self) -> str:
+        """Its address, with the interface that it is bound to."""
+        return f"{self.address}%{self.device}" if self.device else self.address
 
 
 @dataclass(frozen=True)
@@ -82,7 +103,8 @@ class Snapshot:
 
     ``obstacle`` is what to do where some processes may not be looked at, else None. ``has_ipv6``
     tells whether the host has any IPv6 address. ``activates`` has the services that systemd starts
-    for the socket units among the holders' units.
+    for the socket units among the holders' units. ``is_nested`` tells whether there are processes
+    that can't be seen, as for a container: else what nobody holds is the kernel's.
     """
 
     sockets: tuple[Socket, ...]
@@ -90,6 +112,7 @@ class Snapshot:
     obstacle: t.Optional[str]
     has_ipv6: bool
     activates: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    is_nested: bool = False
 
 
 def endpoint_text(address: str, port: int) -> str:

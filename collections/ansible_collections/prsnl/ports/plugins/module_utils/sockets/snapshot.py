@@ -17,6 +17,10 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
     linux,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot, Socket
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.redirects import (
+    Redirects,
+    read_redirects,
+)
 
 
 def take_snapshot(ports: t.Optional[t.Collection[tuple[str, int]]] = None) -> Snapshot:
@@ -29,11 +33,37 @@ def take_snapshot(ports: t.Optional[t.Collection[tuple[str, int]]] = None) -> Sn
     def wanted(sock: Socket) -> bool:
         return ports is None or (sock.protocol, sock.port) in ports
 
-    if sys.platform.startswith("linux"):
+    if _is_linux():
         return containers.attribute(activation.attribute(linux.take_snapshot(wanted)))
     if sys.platform == "darwin":
         return containers.attribute(darwin.take_snapshot())
     raise OSError(f"the sockets of Linux and macOS can be read, those of {sys.platform} can't")
+
+
+def with_other_states(snapshot: Snapshot, ports: t.Collection[tuple[str, int]]) -> Snapshot:
+    """Return the snapshot with what else than listeners is on some ports, and who holds that.
+
+    :param ports: (protocol, port) pairs.
+    :raises OSError: the sockets can't be read.
+    """
+    # Those of macOS are told by the same source, which is read for its listeners only.
+    return linux.with_other_states(snapshot, ports) if _is_linux() else snapshot
+
+
+def read_host_redirects() -> Redirects:
+    """Read by which rules packets to ports of this host go elsewhere; none but on Linux."""
+    if not _is_linux():
+        return Redirects()
+    try:
+        addresses = linux.read_addresses()
+    except OSError:
+        # Emulated: what is wanted on a certain address can still be told.
+        addresses = {}
+    return read_redirects(addresses)
+
+
+def _is_linux() -> bool:
+    return sys.platform.startswith("linux")
 
 
 def read_sockets() -> list[Socket]:
@@ -41,7 +71,7 @@ def read_sockets() -> list[Socket]:
 
     :raises OSError: the sockets can't be read, or not on this system.
     """
-    if sys.platform.startswith("linux"):
+    if _is_linux():
         return linux.read_sockets()
     return list(take_snapshot().sockets)
 
@@ -60,6 +90,7 @@ def describe(snapshot: Snapshot) -> list[dict[str, t.Any]]:
                 "protocol": sock.protocol,
                 "family": "ipv6" if ":" in sock.address else "ipv4",
                 "address": sock.address,
+                "device": sock.device or None,
                 "port": sock.port,
                 "v6only": bool(sock.v6only),
                 "pid": first and first.pid,

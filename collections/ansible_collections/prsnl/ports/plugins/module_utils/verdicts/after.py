@@ -33,7 +33,11 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     Socket,
     endpoint_text,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import take_snapshot
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.redirects import Redirects
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import (
+    take_snapshot,
+    with_other_states,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.configuration import Judgement
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.probes import (
     PROBES,
@@ -48,7 +52,8 @@ PROBE_TIMEOUT = 5.0
 LEASABLE = ("alternative", "reserved")
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
-Target = t.Tuple[str, str, int]  # noqa: UP006 - evaluated, by Python 3.8 too
+# Probe, address, port, and the name of the server.
+Target = t.Tuple[str, str, int, str]  # noqa: UP006 - evaluated, by Python 3.8 too
 
 
 @dataclass
@@ -149,17 +154,26 @@ def _all_leased(sockets: t.Iterable[Socket], leases: t.Sequence[Lease], snapshot
 def _attributed(
     endpoint: HostEndpoint, endpoints: t.Sequence[HostEndpoint], snapshot: Snapshot
 ) -> list[Socket]:
-    """Return the sockets on the endpoint's port, except those on the address of another one."""
+    """Return the sockets by which an endpoint is judged.
+
+    Those on its port that receive on its addresses, and those of its own daemon that don't, except
+    on the address of another endpoint. Everything else there is a listener that nobody registered.
+    """
     neighbours = [
         other for other in endpoints if other.key == endpoint.key and other.id != endpoint.id
     ]
+    here = [sock for sock in snapshot.sockets if (sock.protocol, sock.port) == endpoint.key]
+    if endpoint.expect == "silent":
+        return [
+            sock for sock in here if not any(overlaps(sock, other.listen) for other in neighbours)
+        ]
     return [
         sock
-        for sock in snapshot.sockets
-        if (sock.protocol, sock.port) == endpoint.key
-        and (
-            overlaps(sock, endpoint.listen)
-            or not any(overlaps(sock, other.listen) for other in neighbours)
+        for sock in here
+        if (overlaps(sock, endpoint.listen) and endpoint.can_meet(sock, here, snapshot))
+        or (
+            endpoint.has(sock, snapshot)
+            and not any(overlaps(sock, other.listen) for other in neighbours)
         )
     ]
 
@@ -195,6 +209,9 @@ def _verify_owner(result: Verification, snapshot: Snapshot, now: float) -> None:
 
 def _verify_addresses(result: Verification) -> None:
     endpoint = result.endpoint
+    if endpoint.owner.is_kernel:
+        # It binds what its parts ask for, which no configuration of ours says.
+        return
     for sock in result.sockets:
         if not is_allowed(sock, endpoint.allowed):
             allowed = listed([str(network) for network in endpoint.allowed], "or")
@@ -341,6 +358,41 @@ def _pids(result: Verification, snapshot: Snapshot) -> set[int]:
     }
 
 
+def apply_other_states(results: t.Sequence[Verification], snapshot: Snapshot, now: float) -> None:
+    """Add what else is on the ports of endpoints that nothing listens on, if anything is.
+
+    :raises OSError: the sockets can't be read.
+    """
+    unbound = [r for r in results if not r.sockets and r.endpoint.expect == "bound" and not r.ok]
+    if not unbound:
+        return
+    snapshot = with_other_states(snapshot, {result.endpoint.key for result in unbound})
+    for result in unbound:
+        endpoint = result.endpoint
+        users = unique(
+            f"{sock} has {describe_holders(snapshot, sock, now)}"
+            for sock in snapshot.sockets
+            if sock.state
+            and (sock.protocol, sock.port) == endpoint.key
+            and overlaps(sock, endpoint.listen)
+        )
+        if users:
+            result.messages.append(f"{listed(users)}, which may keep it from its port.")
+
+
+def apply_redirects(results: t.Sequence[Verification], redirects: Redirects) -> None:
+    """Add that packets to an endpoint go elsewhere than to its daemon, or its container."""
+    for result in results:
+        endpoint = result.endpoint
+        is_published = any(sock.is_published for sock in result.sockets)
+        if endpoint.expect != "bound" or is_published:
+            continue
+        found = redirects.of(endpoint.protocol, endpoint.port, endpoint.listen, endpoint.device)
+        if found and found.is_certain:
+            text = f"packets to it go to {found.target}, by the rule {found.rule}."
+            result.add("redirected", f"{text} Remove what made the rule, or move the service.")
+
+
 def apply_configuration(results: t.Sequence[Verification], judgement: Judgement) -> None:
     """Add what is wrong with the rendered configuration to the results."""
     for result in results:
@@ -371,7 +423,7 @@ def _probe_all(results: t.Sequence[Verification], answered: set[Target]) -> None
     faults: dict[str, list[str]] = {}
     for (result, target), fault in zip(jobs, answers):  # noqa: B905
         if fault:
-            text = f"{endpoint_text(*target[1:])}: {fault}"
+            text = f"{endpoint_text(*target[1:3])}: {fault}"
             faults.setdefault(result.endpoint.id, []).append(text)
         else:
             answered.add(target)
@@ -384,7 +436,7 @@ def _probe_all(results: t.Sequence[Verification], answered: set[Target]) -> None
 
 def _targets(endpoint: HostEndpoint) -> list[Target]:
     return [
-        (endpoint.probe, LOOPBACK.get(address, address), endpoint.port)
+        (endpoint.probe, LOOPBACK.get(address, address), endpoint.port, endpoint.server_name)
         for address in endpoint.listen
     ]
 
@@ -392,7 +444,8 @@ def _targets(endpoint: HostEndpoint) -> list[Target]:
 def _probe(target: Target) -> str:
     """Return why a probe failed; empty if it didn't."""
     try:
-        run_probe(*target, timeout=PROBE_TIMEOUT)
+        probe, address, port, name = target
+        run_probe(probe, address, port, PROBE_TIMEOUT, name)
     except ProbeError as error:
         return str(error)
     return ""

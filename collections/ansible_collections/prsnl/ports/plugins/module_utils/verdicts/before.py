@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Rules for a host's plan and its sockets before anything is changed. Pure."""
+"""Rules for a host's plan and its sockets before anything is changed, and the look at them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,48 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.text import liste
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.addresses import overlaps
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostEndpoint
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import Lease, lease_of
+from ansible_collections.prsnl.ports.plugins.module_utils.plan.names import is_named
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
     OTHER,
     UNKNOWN,
     Match,
     brief_holders,
     describe_holders,
+    is_kernels,
     match_owner,
     what_to_stop,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot, Socket
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
+    CLOSED,
+    Snapshot,
+    Socket,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import (
+    read_host_redirects,
+    take_snapshot,
+    with_other_states,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.trials import (
+    UNTRIED,
+    Trial,
+    try_endpoint,
+)
+
+# Who writes rules by which packets go elsewhere, by the words in them.
+MAKERS = {
+    "KUBE-": "Kubernetes",
+    "kube-proxy": "Kubernetes",
+    "CNI-": "a container's hostPort or svclb, by CNI",
+    "cni": "a container's hostPort, by CNI",
+    "DOCKER": "docker",
+    "docker": "docker",
+    "NETAVARK": "podman",
+    "netavark": "podman",
+    "LIBVIRT": "libvirt",
+    "incus": "Incus",
+    "lxd": "LXD",
+    "firewalld": "firewalld",
+}
 
 
 @dataclass
@@ -39,6 +71,7 @@ class Check:
     # Why those who are neither aren't the owner of the endpoint, or can't be told to be.
     matches: list[Match] = field(default_factory=list)
     held_by: str = ""
+    trial: Trial = UNTRIED
     conflict: t.Optional[str] = None
     warning: t.Optional[str] = None
 
@@ -49,8 +82,10 @@ class Check:
             "port": self.endpoint.port,
             "protocol": self.endpoint.protocol,
             "verdict": self.verdict,
-            "held_on": unique(sock.address for sock in self.sockets),
+            "held_on": unique(sock.where for sock in self.sockets),
             "held_by": self.held_by,
+            "bind_works": list(self.trial.works),
+            "bind_fails": [*self.trial.taken, *self.trial.absent],
             "conflict": self.conflict is not None,
             "message": self.conflict or self.warning or "",
         }
@@ -73,6 +108,44 @@ def check_families(
     )
 
 
+def check_host(
+    endpoints: t.Sequence[HostEndpoint],
+    *,
+    host: str,
+    registry: str,
+    now: float,
+    leases: t.Sequence[Lease] = (),
+) -> tuple[list[Check], Snapshot, str]:
+    """Compare this host with its plan before it is changed.
+
+    Where no socket is seen, the kernel is asked whether the port can be bound.
+
+    :return: the checks, the snapshot, and which rules for packets couldn't be read and why.
+    :raises OSError: the sockets can't be read.
+    """
+    snapshot = take_snapshot({endpoint.key for endpoint in endpoints})
+    facts: dict[str, t.Any] = {"host": host, "registry": registry, "now": now, "leases": leases}
+    checks = check_plan(endpoints, snapshot, **facts)
+    redirects = read_host_redirects()
+    trials = {
+        check.endpoint.id: try_endpoint(check.endpoint, _untold(check), redirects)
+        for check in checks
+    }
+    taken = {endpoint.key for endpoint in endpoints if trials[endpoint.id].taken}
+    if taken:
+        snapshot = with_other_states(snapshot, taken)
+    return check_plan(endpoints, snapshot, trials=trials, **facts), snapshot, redirects.unread
+
+
+def _untold(check: Check) -> list[str]:
+    """Return the addresses of which the sockets alone don't tell whether they can be bound."""
+    return [
+        address
+        for address in check.endpoint.listen
+        if all(sock.device for sock in check.sockets if overlaps(sock, [address]))
+    ]
+
+
 def check_plan(
     endpoints: t.Sequence[HostEndpoint],
     snapshot: Snapshot,
@@ -81,6 +154,7 @@ def check_plan(
     registry: str,
     now: float,
     leases: t.Sequence[Lease] = (),
+    trials: t.Mapping[str, Trial] = {},
 ) -> list[Check]:
     """Judge each endpoint of a plan before its host is changed.
 
@@ -91,11 +165,22 @@ def check_plan(
     of it.
 
     :param registry: the file that messages send the reader to.
+    :param trials: what the kernel says of endpoints, by their ids.
     """
-    checks = [_classify(endpoint, endpoints, snapshot, leases) for endpoint in endpoints]
+    checks = [
+        _classify(endpoint, endpoints, snapshot, leases, trials.get(endpoint.id, UNTRIED))
+        for endpoint in endpoints
+    ]
     moving = _moving_services(checks)
     for check in checks:
-        _explain(check, moving, snapshot, host=host, registry=registry, now=now)
+        if check.verdict in ("free", "ours", "no-address"):
+            check.warning = _reservation(check, host, registry)
+        elif check.matches or check.others or check.leases:
+            _explain(check, moving, snapshot, host=host, registry=registry, now=now)
+        else:
+            _explain_refusal(check, host, registry)
+        if check.conflict and check.endpoint.expect == "silent":
+            check.verdict = "retired-in-use"
     return checks
 
 
@@ -104,23 +189,21 @@ def _classify(
     endpoints: t.Sequence[HostEndpoint],
     snapshot: Snapshot,
     leases: t.Sequence[Lease],
+    trial: Trial,
 ) -> Check:
     """Find out who is on the port: free, ours, leased, other-service, unknown or foreign."""
-    is_silent = endpoint.expect == "silent"
-    sockets = [
-        sock
-        for sock in snapshot.sockets
-        if (sock.protocol, sock.port) == endpoint.key
-        and (is_silent or overlaps(sock, endpoint.listen))
-    ]
-    check = Check(endpoint, "free", sockets)
+    sockets = _in_the_way(endpoint, snapshot, trial)
+    check = Check(endpoint, "free", sockets, trial=trial)
     check.held_by = brief_holders(snapshot, sockets) if sockets else ""
     rank = ("free", "ours", "leased", "other-service", "unknown", "foreign")
     for sock in sockets:
         services = unique(
             other.service
             for other in endpoints
-            if other.expect != "silent" and other.has(sock, snapshot)
+            if other.expect != "silent"
+            and other.has(sock, snapshot)
+            # A service doesn't move away from a port on which it doesn't listen.
+            and (not sock.state or other.service == endpoint.service)
         )
         lease = None if services else lease_of(sock, leases, snapshot)
         if endpoint.service in services:
@@ -136,7 +219,39 @@ def _classify(
             check.matches.append(match)
             found = "unknown" if match.verdict == UNKNOWN else "foreign"
         check.verdict = max(check.verdict, found, key=rank.index)
+    is_refused = any(
+        not any(overlaps(sock, [address]) for sock in sockets) for address in trial.taken
+    )
+    if is_refused or (_is_redirected(check) and check.verdict in ("free", "ours")):
+        check.verdict = "foreign"
+    elif trial.absent and check.verdict == "free":
+        check.verdict = "no-address"
     return check
+
+
+def _in_the_way(endpoint: HostEndpoint, snapshot: Snapshot, trial: Trial) -> list[Socket]:
+    """Return the sockets that keep an endpoint from its port, its own ones too.
+
+    What is bound to another device than the service is in nobody's way, nor what the kernel lets
+    others bind beside it. What doesn't listen counts where the kernel says so only.
+    """
+    here = [sock for sock in snapshot.sockets if (sock.protocol, sock.port) == endpoint.key]
+    if endpoint.expect == "silent":
+        return [sock for sock in here if not sock.state]
+    here = [sock for sock in here if overlaps(sock, trial.taken if sock.state else endpoint.listen)]
+    return [
+        sock
+        for sock in here
+        if endpoint.can_meet(sock, here, snapshot)
+        and not (sock.device and trial.works and not overlaps(sock, trial.taken))
+    ]
+
+
+def _is_redirected(check: Check) -> bool:
+    """Tell whether packets go elsewhere than to the container for which they are rewritten."""
+    is_published = any(sock.is_published for sock in check.sockets)
+    redirect = check.trial.redirect
+    return bool(redirect and redirect.is_certain and not is_published)
 
 
 def _moving_services(checks: t.Sequence[Check]) -> set[str]:
@@ -163,9 +278,7 @@ def _explain(
     now: float,
 ) -> None:
     endpoint = check.endpoint
-    if check.verdict in ("free", "ours"):
-        return
-    where = listed(unique(sock.address for sock in check.sockets))
+    where = listed(unique(sock.where for sock in check.sockets))
     who = listed(unique(describe_holders(snapshot, sock, now) for sock in check.sockets))
     is_silent = endpoint.expect == "silent"
     state = f"wanted by {endpoint.id} is held"
@@ -194,20 +307,87 @@ def _explain(
         check.conflict = f"{held}. End the lease and stop it, or move the service in {registry}."
     else:
         check.conflict = held + _remedy(check, snapshot, registry)
-    if is_silent:
-        check.verdict = "retired-in-use"
+
+
+def _reservation(check: Check, host: str, registry: str) -> t.Optional[str]:
+    """Return what has to be known of a port that is no conflict."""
+    endpoint, trial = check.endpoint, check.trial
+    if check.verdict == "no-address":
+        return (
+            f"{host}: {endpoint.label} wanted by {endpoint.id} can't be bound on"
+            f" {listed(trial.absent)}, which the host doesn't have (yet). Give it that address, or"
+            f" correct the addresses in {registry}."
+        )
+    redirect = trial.redirect
+    if redirect and not redirect.is_certain and not any(s.is_published for s in check.sockets):
+        return (
+            f"{host}: some packets to {endpoint.label} of {endpoint.id} go to {redirect.target}"
+            f" instead, by the rule {redirect.rule}."
+        )
+    return None
+
+
+def _explain_refusal(check: Check, host: str, registry: str) -> None:
+    """Say why a port can't be used though no stranger's socket is on it."""
+    endpoint, redirect = check.endpoint, check.trial.redirect
+    if not redirect or not _is_redirected(check):
+        check.conflict = (
+            f"{host}: {endpoint.label} wanted by {endpoint.id} can't be bound on"
+            f" {listed(check.trial.taken)}: the kernel says that it is in use, and shows no socket"
+            " of it. Wait a minute and look again with ss -an, or move the service in"
+            f" {registry}."
+        )
+        return
+    maker = next((name for word, name in MAKERS.items() if word in redirect.rule), "")
+    state = f"wanted by {endpoint.id}"
+    if endpoint.expect == "silent":
+        state = f"{endpoint.status} ({endpoint.id})"
+    check.held_by = f"{redirect.target}, to which packets go"
+    check.conflict = (
+        f"{host}: {endpoint.label} is {state}, but packets to it go to {redirect.target}, by the"
+        f" rule {redirect.rule}{f' (made by {maker})' if maker else ''}. Remove what made the rule,"
+        f" or move the service in {registry}."
+    )
 
 
 def _remedy(check: Check, snapshot: Snapshot, registry: str) -> str:
-    """Return what is to be done about a stranger, after the reason if it may be none."""
-    stop = f"stop {what_to_stop(check.sockets, snapshot)}"
+    """Return what is to be done about a stranger, after the reason where there is one."""
+    service, is_silent = check.endpoint.service, check.endpoint.expect == "silent"
     strangers = [match for match in check.matches if match.verdict == OTHER]
-    if check.endpoint.expect == "silent":
-        return f". S{stop[1:]}, or allocate the port in {registry}."
-    if strangers and all(match.is_like for match in strangers):
-        reasons = "; ".join(unique(fault for match in strangers for fault in match.faults))
+    reasons = "; ".join(unique(fault for match in strangers for fault in match.faults))
+    move = f"allocate the port in {registry}" if is_silent else f"move the service in {registry}"
+    if all(is_kernels(snapshot, sock) for sock in check.sockets):
         return (
-            f": {reasons}. If that is {check.endpoint.service} itself, run it as it is registered,"
-            f" or correct its owner in {registry}. If not, {stop}, or move the service there."
+            f". If that is {service} itself (VXLAN, WireGuard, NFS and the like), its owner is"
+            f" kernel: true in {registry}. If not, remove what the kernel has it for (ip -d link"
+            f" and rpcinfo -p show most), or {move}."
         )
-    return f". S{stop[1:]}, or move the service in {registry}."
+    if all(not snapshot.holders.get(s.inode) and not s.container for s in check.sockets) and (
+        snapshot.is_nested
+    ):
+        return f". See on its host what has it, or {move}."
+    if all(sock.state for sock in check.sockets):
+        if any(sock.state != CLOSED for sock in check.sockets):
+            return (
+                ". Have it closed, and keep such connections from the port with"
+                f" net.ipv4.ip_local_reserved_ports, or {move}."
+            )
+        return f". The kernel forgets it in a minute at most: run again then, or {move}."
+    stop = f"stop {what_to_stop(check.sockets, snapshot)}"
+    if not is_silent and strangers and all(match.is_like for match in strangers):
+        return (
+            f": {reasons}. If that is {service} itself, run it as it is registered, or correct its"
+            f" owner in {registry}. If not, {stop}, or move the service there."
+        )
+    told = f": {reasons}" if reasons and not is_silent and _is_untold(check, snapshot) else ""
+    device = next((sock.device for sock in check.sockets if sock.device), "")
+    if device and not is_silent and not check.endpoint.device:
+        move += f", or name the device of {check.endpoint.id} there if it isn't {device}"
+    return f"{told}. S{stop[1:]}, or {move}."
+
+
+def _is_untold(check: Check, snapshot: Snapshot) -> bool:
+    """Tell whether the name of the holder alone doesn't say that it is a stranger."""
+    names = check.endpoint.owner.processes
+    holders = [h for sock in check.sockets for h in snapshot.holders.get(sock.inode, ())]
+    return not names or any(is_named(holder, names) for holder in holders)

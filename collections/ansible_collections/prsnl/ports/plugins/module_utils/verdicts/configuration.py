@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
-import os
+import errno
+import time
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import read_file
 from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import (
     DIRECTORY,
     Manifest,
-    digest,
     read_manifests,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
@@ -71,12 +72,17 @@ def read_configurations(directory: str = DIRECTORY) -> list[Configuration]:
 
 def _read_file(path: str, rendered: str) -> RenderedFile:
     try:
-        with open(path, "rb") as file:
-            return RenderedFile(
-                path, rendered, digest(file.read()), os.fstat(file.fileno()).st_mtime
-            )
-    except (FileNotFoundError, NotADirectoryError):
+        found = read_file(path)
+    except NotADirectoryError:
+        found = None
+    except OSError as error:
+        # A link of somebody else's, a pipe or a folder in its place: not what was rendered, either.
+        if error.errno not in (errno.ELOOP, errno.EPERM, errno.EINVAL, errno.EISDIR, errno.ENXIO):
+            raise
+        return RenderedFile(path, rendered, "", time.time())
+    if found is None:
         return RenderedFile(path, rendered, None, 0)
+    return RenderedFile(path, rendered, found.sha256, (found.modified or 0) / 1e9)
 
 
 def judge_configurations(

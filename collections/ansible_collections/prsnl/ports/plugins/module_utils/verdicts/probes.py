@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Probes: does a port speak its protocol? Each asks the least that a server of it must answer."""
+"""Probes: does a port speak its protocol? Each asks the least that a server of it must answer.
+
+A refusal that only a server of the protocol gives is an answer, too, unless it says that the server
+isn't ready yet.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,15 @@ SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 PROTOCOL_3_0 = 196608
 HEADER_SIZE = 5
 CANNOT_CONNECT_NOW = "57P03"
-# Alerts of a server that speaks TLS and only dislikes that the probe has no certificate or name.
-TLS_ALERTS = ("CERTIFICATE", "UNRECOGNIZED_NAME")
+# An HTTP/2 server that doesn't take the older versions starts with its settings: RFC 9113, 3.4.
+HTTP_2 = re.compile(rb"\x00\x00[\x00-\xff]\x04\x00\x00\x00\x00\x00", re.DOTALL)
+ALERT_PAUSE = 0.1
+HTTP_SIZE = len(b"HTTP/1.1 200")
+# What OpenSSL calls the alerts that it receives: openssl/sslerr.h.
+TLS_ALERT = re.compile(r"(SSLV3|TLSV1|TLSV13)_(ALERT_|UNRECOGNIZED_NAME|UNSUPPORTED_EXTENSION)")
+# https://redis.io/docs/latest/develop/reference/protocol-spec/: errors are a word and a text.
+REDIS = re.compile(rb"\+PONG\r\n|-(?!LOADING )[A-Z]+ ")
+REDIS_SIZE = len(b"-MASTERDOWN ")
 
 
 class ProbeError(Exception):
@@ -33,13 +44,15 @@ class ProbeError(Exception):
 class Dialogue:
     """A TCP connection with one deadline for everything that is done on it."""
 
-    def __init__(self, address: str, port: int, timeout: float) -> None:
+    def __init__(self, address: str, port: int, timeout: float, name: str = "") -> None:
         """Connect.
 
         :param timeout: seconds for the whole probe.
+        :param name: the server to ask for, where several have the port.
         :raises OSError: the connection is refused or takes too long.
         """
         self.address = address
+        self.name = name
         self._deadline = time.monotonic() + timeout
         self._socket: socket.socket = socket.create_connection((address, port), timeout)
 
@@ -66,7 +79,16 @@ class Dialogue:
         # The question is whether it speaks TLS, not how well.
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
         self._arm()
-        self._socket = context.wrap_socket(self._socket)
+        self._socket = context.wrap_socket(self._socket, server_hostname=self.name or None)
+
+    def await_alert(self) -> None:
+        """Give a server a moment to refuse after the handshake, as it may since TLS 1.3.
+
+        :raises ssl.SSLError: it does. What it is sent meanwhile could keep the alert from us.
+        """
+        self._socket.settimeout(ALERT_PAUSE)
+        with suppress(TimeoutError):
+            self._socket.recv(1)
 
     def send(self, data: bytes) -> None:
         """Send all of the data."""
@@ -85,97 +107,127 @@ class Dialogue:
         return data
 
 
-def run_probe(probe: str, address: str, port: int, timeout: float) -> None:
+def run_probe(probe: str, address: str, port: int, timeout: float, name: str = "") -> None:
     """Ask a port whether it speaks its protocol.
 
     :param probe: a key of V(PROBES).
     :param timeout: seconds, for the whole probe.
+    :param name: of the server to ask for, in TLS and as HTTP's Host.
     :raises ProbeError: it doesn't, and why.
     """
     try:
-        PROBES[probe](address, port, timeout)
+        PROBES[probe](address, port, timeout, name)
     except TimeoutError:
         raise ProbeError(f"no answer within {timeout:g} s") from None
     except OSError as error:
         raise ProbeError(error.strerror or str(error)) from error
 
 
-def probe_tcp(address: str, port: int, timeout: float) -> None:
+def probe_tcp(address: str, port: int, timeout: float, name: str) -> None:
     """A connection is accepted."""
-    with Dialogue(address, port, timeout):
+    with Dialogue(address, port, timeout, name):
         pass
 
 
-def probe_http(address: str, port: int, timeout: float) -> None:
-    """Any HTTP status line, in the clear or over TLS."""
+def probe_http(address: str, port: int, timeout: float, name: str) -> None:
+    """Any HTTP status line, in the clear or over TLS, or the refusal of a server's TLS.
+
+    A server that wants a certificate or another name doesn't come to speak HTTP.
+    """
     deadline = time.monotonic() + timeout
     answer = answer_tls = b""
-    with Dialogue(address, port, timeout) as connection, suppress(ConnectionError):
+    with Dialogue(address, port, timeout, name) as connection, suppress(ConnectionError):
         answer = _ask_http(connection)
-    if STATUS_LINE.match(answer):
+    if _is_http(answer):
         return
     left = max(deadline - time.monotonic(), 0.1)
-    with Dialogue(address, port, left) as connection, suppress(ConnectionError, ssl.SSLError):
-        connection.start_tls()
-        answer_tls = _ask_http(connection)
-    if not STATUS_LINE.match(answer_tls):
+    try:
+        with Dialogue(address, port, left, name) as connection, suppress(ConnectionError):
+            connection.start_tls()
+            connection.await_alert()
+            answer_tls = _ask_http(connection)
+    except ssl.SSLError as error:
+        if _is_alert(error):
+            return
+    if not _is_http(answer_tls):
         raise ProbeError(f"no HTTP status line, but {_quote(answer)}")
 
 
 def _ask_http(connection: Dialogue) -> bytes:
     host = f"[{connection.address}]" if ":" in connection.address else connection.address
     connection.send(
-        f"HEAD / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: port_verify\r\n"
+        f"HEAD / HTTP/1.1\r\nHost: {connection.name or host}\r\nUser-Agent: port_verify\r\n"
         "Connection: close\r\n\r\n".encode()
     )
-    return connection.receive(len(b"HTTP/1.1 200"))
+    return connection.receive(HTTP_SIZE)
 
 
-def probe_tls(address: str, port: int, timeout: float) -> None:
-    """A TLS handshake, whoever answers."""
-    with Dialogue(address, port, timeout) as connection:
+def _is_http(answer: bytes) -> bool:
+    return bool(STATUS_LINE.match(answer) or HTTP_2.match(answer))
+
+
+def _is_alert(error: ssl.SSLError) -> bool:
+    """Tell whether the other side has sent an alert, in TLS."""
+    return bool(TLS_ALERT.match(error.reason or ""))
+
+
+def probe_tls(address: str, port: int, timeout: float, name: str) -> None:
+    """A TLS handshake or an alert, whoever answers."""
+    with Dialogue(address, port, timeout, name) as connection:
         try:
             connection.start_tls()
         except ssl.SSLError as error:
-            if not any(alert in (error.reason or "") for alert in TLS_ALERTS):
+            if not _is_alert(error):
                 raise ProbeError(f"no TLS handshake: {error.reason or error}") from error
 
 
-def probe_postgres(address: str, port: int, timeout: float) -> None:
+def probe_postgres(address: str, port: int, timeout: float, name: str) -> None:
     """An answer to a start message: a request for authentication, or a refusal.
 
-    A server that is starting, stopping or recovering refuses with SQLSTATE 57P03, and fails.
+    Some refuse before they have said whether they speak TLS. A server that is starting, stopping or
+    recovering refuses with SQLSTATE 57P03, and fails.
     """
-    with Dialogue(address, port, timeout) as connection:
+    with Dialogue(address, port, timeout, name) as connection:
         connection.send(SSL_REQUEST)
         answer = connection.receive(1)
         if answer == b"S":
             connection.start_tls()
-        elif answer != b"N":
-            raise ProbeError(f"no answer of PostgreSQL, but {_quote(answer)}")
-        body = struct.pack("!i", PROTOCOL_3_0) + b"user\0port_verify\0database\0postgres\0\0"
-        connection.send(struct.pack("!i", len(body) + 4) + body)
-        header = connection.receive(HEADER_SIZE)
-        if len(header) < HEADER_SIZE or header[:1] not in (b"R", b"E"):
+        if answer in (b"S", b"N"):
+            body = struct.pack("!i", PROTOCOL_3_0) + b"user\0port_verify\0database\0postgres\0\0"
+            connection.send(struct.pack("!i", len(body) + 4) + body)
+            answer = connection.receive(1)
+        header = answer + connection.receive(HEADER_SIZE - 1)
+        if len(header) < HEADER_SIZE or answer not in (b"R", b"E"):
             raise ProbeError(f"no answer of PostgreSQL, but {_quote(header)}")
-        if header[:1] == b"E":
-            size = min(struct.unpack("!i", header[1:])[0] - 4, 4096)
-            fields = {
-                field[:1]: field[1:].decode(errors="replace")
-                for field in connection.receive(size).split(b"\0")
-                if field
-            }
-            if fields.get(b"C") == CANNOT_CONNECT_NOW:
-                message = printable(fields.get(b"M", "no reason given"))
-                raise ProbeError(f"PostgreSQL takes no connections: {message}")
+        if answer == b"E":
+            _read_refusal(connection, struct.unpack("!i", header[1:])[0] - 4, header)
 
 
-def probe_redis(address: str, port: int, timeout: float) -> None:
-    """PONG, or a demand for a password. A server that still loads its data fails."""
-    with Dialogue(address, port, timeout) as connection:
+def _read_refusal(connection: Dialogue, size: int, header: bytes) -> None:
+    """Read an ErrorResponse.
+
+    :raises ProbeError: it is none, or says that there is no server yet.
+    """
+    fields = {
+        field[:1]: field[1:].decode(errors="replace")
+        for field in connection.receive(max(0, min(size, 4096))).split(b"\0")
+        if field
+    }
+    if b"C" not in fields:
+        raise ProbeError(f"no answer of PostgreSQL, but {_quote(header)}")
+    if fields[b"C"] == CANNOT_CONNECT_NOW:
+        message = printable(fields.get(b"M", "no reason given"))
+        raise ProbeError(f"PostgreSQL takes no connections: {message}")
+
+
+def probe_redis(address: str, port: int, timeout: float, name: str) -> None:
+    """PONG, or an error of that protocol. A server that still loads its data fails."""
+    with Dialogue(address, port, timeout, name) as connection:
         connection.send(b"PING\r\n")
-        answer = connection.receive(len(b"+PONG"))
-        if answer not in (b"+PONG", b"-NOAU"):
+        answer = connection.receive(len(b"+PONG\r\n"))
+        if answer.startswith(b"-"):
+            answer += connection.receive(REDIS_SIZE - len(answer))
+        if not REDIS.match(answer):
             raise ProbeError(f"no +PONG or -NOAUTH, but {_quote(answer)}")
 
 
@@ -183,7 +235,7 @@ def _quote(data: bytes) -> str:
     return ascii(data.decode("latin-1")) if data else "a closed connection"
 
 
-PROBES: dict[str, t.Callable[[str, int, float], None]] = {
+PROBES: dict[str, t.Callable[[str, int, float, str], None]] = {
     "tcp": probe_tcp,
     "http": probe_http,
     "tls": probe_tls,

@@ -11,12 +11,12 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed, unique
-from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostEndpoint
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import Lease, lease_of
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import (
     ExpectedOwner,
     brief_holders,
     describe_holders,
+    is_kernels,
     is_owner,
     what_to_stop,
 )
@@ -102,7 +102,6 @@ class Listener:
 
 
 def find_unregistered(
-    endpoints: t.Sequence[HostEndpoint],
     snapshot: Snapshot,
     *,
     allowed: t.Sequence[Allowed],
@@ -113,21 +112,20 @@ def find_unregistered(
     registry: str,
     now: float,
 ) -> list[Listener]:
-    """Return the listeners on ports that aren't in the plan, sorted by port.
+    """Return the listeners that no endpoint of the plan is about, sorted by port.
 
     The listener of the connection over which the host is managed isn't one of them, nor is what a
     lease or an entry of ``allowed`` covers.
 
-    :param known: sockets that were reported elsewhere already.
+    :param known: sockets by which endpoints were judged already.
     :param registry: the file that messages send the reader to.
     """
-    planned = {endpoint.key for endpoint in endpoints}
+    known = set(known)
     found: dict[tuple[int, str, str], Listener] = {}
     for sock in sorted(snapshot.sockets, key=lambda s: (s.port, s.protocol, s.address)):
         lease = lease_of(sock, leases, snapshot)
         if (
-            (sock.protocol, sock.port) in planned
-            or sock in known
+            sock in known
             or (lease and not lease.expired)
             or _is_login(sock, snapshot, login)
             or any(entry.fits(sock, snapshot, limits) for entry in allowed)
@@ -136,12 +134,12 @@ def find_unregistered(
         key = (sock.port, sock.protocol, brief_holders(snapshot, [sock]))
         listener = found.setdefault(key, Listener(*key))
         listener.sockets.append(sock)
-        where = listed(unique(held.address for held in listener.sockets))
+        where = listed(unique(held.where for held in listener.sockets))
         lease_text = f"; it {lease}" if lease else ""
-        remedy = (
-            f"Stop {what_to_stop([sock], snapshot)}, register it in {registry}, or allow it with a"
-            " reason."
-        )
+        stop = f"Stop {what_to_stop([sock], snapshot)}, register"
+        if is_kernels(snapshot, sock):
+            stop = "Register"
+        remedy = f"{stop} it in {registry}, or allow it with a reason."
         is_unseen = snapshot.obstacle and not snapshot.holders.get(sock.inode) and sock.inode
         listener.message = (
             f"{sock.port}/{sock.protocol} is not registered, but held on {where} by"

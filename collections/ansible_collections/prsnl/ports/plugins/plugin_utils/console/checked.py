@@ -52,7 +52,7 @@ class Known:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _is_own(self._folder):
                 return
-            self._write("lines", yaml_source.lines(self._source))
+            self._write("lines", self.lines)
             self._write("data", data)
             newest = sorted(self._folder.iterdir(), key=lambda file: -file.stat().st_mtime_ns)
             for file in newest[2 * _KEPT :]:

@@ -87,17 +87,21 @@ def registry(args: argparse.Namespace) -> Registry:
     """The registry. Raises RegistryError with every fault of it."""
     file = path(args)
     source = content(file)
-    if source is not None:
-        known = checked.Known("registry", source)
-        data = known.data()
-        if data is not None:
-            found = Registry.from_data(data, file, source)
-            found.lines = checked.Lines(known)
-            return found
-    from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import load  # noqa: PLC0415
+    known = checked.Known("registry", source) if source is not None else None
+    data = known.data() if known is not None else None
+    if data is not None:
+        found = Registry.from_data(data, file, source or b"")
+    else:
+        from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (  # noqa: PLC0415
+            load,
+        )
 
-    found = load.read(file)
-    checked.Known("registry", found.source).remember(found.data)
+        found = load.read(file)
+        known = checked.Known("registry", found.source)
+        with yaml_source.without_gc():
+            known.remember(found.data)
+    if known is not None:
+        found.lines = checked.Lines(known)
     return found
 
 

@@ -353,9 +353,11 @@ class Page:
     def _comparison(self, service: str) -> Plain | None:
         if self._before is None:
             return None
-        own = {service}
-        for entry in self._evidence.of_service.get(service, ()):
-            own |= {entry["id"], *(entry["owner"].get("unit") or ())}
+        own = {service, *(entry["id"] for entry in self._evidence.of_service.get(service, ()))}
+        for host in self._evidence.hosts.values():
+            for entry in host["plan"]:
+                if entry["service"] == service:
+                    own |= {*(entry["owner"].get("unit") or ())}
         return {
             "generated": self._before.time.strftime("%-d %B %Y, %H:%M UTC"),
             "hash": self._before.registry["sha256"],

@@ -37,12 +37,18 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
     found,
     near,
 )
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Endpoint, Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import (
+    Endpoint,
+    Protocol,
+    Registry,
+    mapping,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX
 
 VARS_PLUGIN: t.Final = "prsnl.ports.registry"
 FAMILIES: t.Final = ("ipv4", "ipv6")
 _SUFFIX: t.Final = "_port"
+_SHOWN: t.Final = 3
 
 
 def registry_path() -> str:
@@ -221,36 +227,53 @@ def host_plan(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         raise AnsibleError(str(error)) from None
 
 
-def unplanned(task_vars: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> list[str]:
-    """What the inventory lacks, so that the plan of a host asks for less than the registry means.
-
-    That is a group of the registry on which something of the host's environment is placed, and any
-    endpoint for the host at all.
+def absent_groups(task_vars: t.Mapping[str, t.Any]) -> list[str]:
+    """A warning for each group that the registry wants in the environment of the task's host and
+    that the inventory doesn't have.
     """
-    known, groups = current_registry(), task_vars["groups"]
-    environment = plan["environment"]
-    missing: dict[str, list[str]] = {}
-    for service in known.services.values():
-        if service.hosts not in groups and environment in service.environments:
-            missing.setdefault(service.hosts, []).append(service.name)
-    told = []
-    for group, services in missing.items():
-        where = known.where(("services", services[0], "hosts"))
-        told.append(
-            f"the inventory has no group {group}, on which the registry places"
-            f" {listed(services)} ({where}), so that no host is asked for them"
-            + near(group, (name for name in groups if name not in known.data.get("groups", {})))
-            + "; name the group as the registry does, or make it empty if that is meant"
+    known = current_registry()
+    environment = topology(task_vars).hosts[task_vars["inventory_hostname"]].environment
+    wanted: dict[str, list[str]] = {}
+    places: dict[str, str] = {}
+    registered = mapping(known.data.get("groups"))
+    entries: list[tuple[str, str, Endpoint | Protocol]] = [
+        *((e.id, known.services[e.service].hosts, e) for e in known.endpoints.values()),
+        *((p.name, p.hosts, p) for p in known.protocols.values()),
+    ]
+    for name, hosts, entry in entries:
+        if environment not in entry.environments:
+            continue
+        for group in (hosts, *(c for c in entry.consumers if c in registered)):
+            if group and group not in task_vars["groups"] and group not in known.services:
+                wanted.setdefault(group, []).append(name)
+                places.setdefault(group, known.where(("groups", group)))
+    warnings = []
+    for group, names in wanted.items():
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        warnings.append(
+            f"{places[group]}: the inventory has no group {group!r}, so nobody is placed there:"
+            f" {', '.join(names[:_SHOWN])}{more}{near(group, task_vars['groups'])}"
         )
-    if not plan["endpoints"]:
-        host = task_vars["inventory_hostname"]
-        own = sorted(name for name, hosts in groups.items() if host in hosts and name != "all")
-        told.append(
-            f"{host}: the registry plans no endpoint for it in {environment}, so that nothing is"
-            f" looked at there; its groups are {listed(own) if own else 'none'}. Put it into the"
-            " registry's groups, or leave it out of the play"
-        )
-    return told
+    return warnings
+
+
+def without_plan(task_vars: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any]) -> str:
+    """A warning if a host's plan is empty; an empty text if it isn't."""
+    if plan.get("endpoints") or plan.get("protocols"):
+        return ""
+    host = task_vars["inventory_hostname"]
+    groups = sorted(
+        name
+        for name, hosts in task_vars["groups"].items()
+        if host in hosts and name not in ("all", "ungrouped")
+    )
+    told = (
+        f"the registry places nothing on {listed(groups)} in the environment"
+        f" {plan.get('environment')}"
+        if groups
+        else "it is in no group of the inventory"
+    )
+    return f"{host} has no plan: {told}. Put it into a group of the registry, or leave it out."
 
 
 def host_leases(task_vars: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable_all
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook.reporting import tell_leases
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import faults
+
+display = Display()
 
 
 class PlanAction(ActionBase):  # type: ignore[misc]
@@ -26,14 +29,27 @@ class PlanAction(ActionBase):  # type: ignore[misc]
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = self.module_arguments(variables)
-        computed = "plan" not in self._task.args
         result.update(self.run_module(arguments, variables))
-        if self.tells_unplanned and computed:
-            result["unplanned"] = controller.unplanned(variables, arguments["plan"])
-            result.setdefault("warnings", []).extend(result["unplanned"])
+        self._tell_gaps(result, arguments["plan"], variables)
         if self.needs_leases:
             tell_leases(result, arguments["leases"], variables["inventory_hostname"])
         return result
+
+    def _tell_gaps(
+        self, result: dict[str, t.Any], plan: t.Any, variables: dict[str, t.Any]
+    ) -> None:
+        """Warn where registry and inventory don't meet: an empty plan is as planned, always."""
+        if "plan" in self._task.args or not isinstance(plan, dict):
+            return
+        absent = controller.absent_groups(variables)
+        for text in absent:
+            # The same for all hosts, and told once.
+            display.warning(text)
+        empty = controller.without_plan(variables, plan)
+        if empty:
+            result.setdefault("warnings", []).append(empty)
+        if self.tells_unplanned:
+            result["unplanned"] = [*absent, empty] if empty else absent
 
     def module_arguments(self, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """The task's arguments, and those that only the controller knows."""

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import pathlib
+import re
 import secrets
 import shlex
 import stat
@@ -32,6 +33,7 @@ _OTHERS: t.Final = 0o077
 _OTHERS_WRITE: t.Final = 0o022
 # What file systems without hard links answer.
 _NO_LINKS: t.Final = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
+_PEM: t.Final = re.compile(r"^-----(?=(?:BEGIN|END) (.+)-----$)(BEGIN|END) ", re.MULTILINE)
 # The named sets are those of ansible.builtin.password.
 _NAMED: t.Final = ("ascii_letters", "ascii_lowercase", "ascii_uppercase", "digits", "hexdigits")
 _SETS: t.Final = (*_NAMED, "octdigits", "punctuation")
@@ -121,7 +123,22 @@ def _text(path: pathlib.Path, content: bytes, lines: bool) -> str:
         raise SecretError(
             f"{path} has several lines or control characters, allowed is one line of text. {remedy}"
         )
+    if lines:
+        _refuse_cut(path, text, remedy)
     return text
+
+
+def _refuse_cut(path: pathlib.Path, text: str, remedy: str) -> None:
+    """Refuse certificates and keys without their ends; RFC 7468."""
+    if "-----BEGIN" not in text:
+        return
+    begun = [label for label, kind in _PEM.findall(text) if kind == "BEGIN"]
+    ended = [label for label, kind in _PEM.findall(text) if kind == "END"]
+    if not begun or begun != ended or not text.splitlines()[-1].startswith("-----END "):
+        raise SecretError(
+            f"{path} is cut off, as after a full disk: its last certificate or key has no end."
+            f" {remedy}"
+        )
 
 
 def placeholder(path: pathlib.Path) -> str:

@@ -10,6 +10,8 @@ import typing as t
 
 Span = tuple[int, int]
 
+# A longer one was made by a program, and looking for words in it takes ever longer.
+MAX_LINE: t.Final = 10_000
 _QUOTES: t.Final = frozenset("\"'`")
 
 

@@ -41,6 +41,7 @@ _VARIABLE: t.Final = re.compile(r"\$(\w+)")
 _DEFAULT: t.Final = re.compile(
     r"[$#]?\{+\s*(?P<name>[\w.]+)\s*(?::?[-?=+]|\|)?\s*(?P<default>.*?)\}+$"
 )
+_PROMPT_DOUBT: t.Final = "it is the prompt of a client, which may run in a container"
 _PLAIN_HOST: t.Final = re.compile(r"[\w.-]+")
 _PORT: t.Final = re.compile(r"\d{1,5}")
 _IN_VARIABLE: t.Final = re.compile(r"\$\{\w+:?[-=](?P<port>\d{1,5})\}+")
@@ -285,7 +286,11 @@ def addresses(part: Part, setting: Setting = PLAIN) -> t.Iterator[Mention]:
     """The ports of loopback addresses without a scheme, such as `localhost:5432`."""
     for match in part.finditer(_ADDRESS):
         if port_of(match["port"]):
-            yield setting.client(match.span("port"), setting.names, match["host"])
+            around = setting
+            before = part.text[max(match.start() - 1, 0) : match.start()]
+            if before in ("", "\n", "\r") and part.text.startswith(">", match.end()):
+                around = dataclasses.replace(setting, doubt=_PROMPT_DOUBT)
+            yield around.client(match.span("port"), setting.names, match["host"])
 
 
 def dsn(part: Part, setting: Setting = PLAIN) -> t.Iterator[Mention]:

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+import re
 import stat
 import subprocess
 import tempfile
@@ -27,6 +28,7 @@ _NEVER: t.Final = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__
 # Variables by which git tells its hooks about another repository than the one of the tree.
 _OF_HOOKS: t.Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 _NEW_FILE: t.Final = 0o666
+_STAGED: t.Final = re.compile(r"\..+\.ports-(?P<pid>[0-9]{1,9})", re.DOTALL)
 _FOLLOW_NOT: t.Final = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -186,10 +188,15 @@ def replace_files(root: str, contents: t.Mapping[str, tuple[Found, bytes]]) -> N
     """
     with contextlib.ExitStack() as stack:
         staged = []
+        # One for each directory, or a large tree would need too many open files.
+        folders: dict[str, int] = {}
         for path, (before, data) in contents.items():
             try:
-                folder = stack.enter_context(_opened_folder(root, path))
-                name = os.path.basename(path)
+                above, name = os.path.split(path)
+                if above not in folders:
+                    folders[above] = stack.enter_context(_opened_folder(root, path))
+                    _remove_left(folders[above])
+                folder = folders[above]
                 temporary = f".{name}.ports-{os.getpid()}"
                 stack.callback(_remove, temporary, folder)
                 _stage(folder, name, temporary, before, data)
@@ -203,6 +210,24 @@ def replace_files(root: str, contents: t.Mapping[str, tuple[Found, bytes]]) -> N
                 os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except OSError as error:
                 raise TreeError(f"{path}: can't be rewritten: {error.strerror}") from error
+
+
+def _remove_left(folder: int) -> None:
+    """Removes what a run that was killed has left in a directory."""
+    for name in os.listdir(folder):
+        match = _STAGED.fullmatch(name)
+        if match and not _is_running(int(match["pid"])):
+            _remove(name, folder)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _remove(name: str, folder: int) -> None:

@@ -10,11 +10,28 @@ import typing as t
 import yaml
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts import Part
 
-_Loader: t.Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_Base: t.Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _MERGE: t.Final = "<<"
 _MAX_DEPTH: t.Final = 64
+# libyaml's composer calls itself for every level, until the stack ends and the process with it.
+_MAX_COMPOSED: t.Final = 200
+# What aliases may make of a file. A large one that somebody wrote has a tenth of it.
+_MAX_NODES: t.Final = 500_000
 
 Node = t.Any
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    _depth = 0
+
+    def descend_resolver(self, parent: Node, _index: Node) -> None:
+        self._depth += 1
+        if self._depth > _MAX_COMPOSED:
+            message = f"found more than {_MAX_COMPOSED} levels"
+            raise yaml.MarkedYAMLError(problem=message, problem_mark=parent.start_mark)
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
 
 
 class Tree:
@@ -28,11 +45,33 @@ class Tree:
             self.roots: list[Node] = [node for node in documents if node is not None]
         except (yaml.YAMLError, RecursionError) as error:
             raise ValueError(str(error)) from error
+        if "*" in part.string and sum(map(_Sizes().of, self.roots)) > _MAX_NODES:
+            raise ValueError("its aliases make too much of it")
 
     def part(self, node: Node) -> Part:
         """A node as it is in the text, with its quotes."""
         start = self._part.start
         return self._part.at((start + node.start_mark.index, start + node.end_mark.index))
+
+
+class _Sizes:
+    """How many nodes a node is with its aliases written out; within itself it is too many."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+
+    def of(self, node: Node) -> int:
+        """The number of a node."""
+        known = self._known.get(id(node))
+        if known is None:
+            self._known[id(node)] = _MAX_NODES + 1
+            below: t.Iterable[Node] = ()
+            if isinstance(node, yaml.MappingNode):
+                below = (one for pair in node.value for one in pair)
+            elif isinstance(node, yaml.SequenceNode):
+                below = node.value
+            known = self._known[id(node)] = 1 + sum(map(self.of, below))
+        return known
 
 
 def entries(node: Node) -> list[tuple[str, Node]]:

@@ -12,13 +12,15 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addres
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import ALL_HOSTS, Endpoint
 
 _ANYWHERE: t.Final = "*"
+_EVERY_DEVICE: t.Final = "*"
 
 
 class Claims:
     """Keeps who claimed which port first, and tells who is in the way of a new claim.
 
     A wildcard overlaps every address of its family, and `::` those of IPv4 too, as sockets are
-    dual-stack by default. A retired port can't be used on any address, a reserved one neither.
+    dual-stack by default. What is bound to a device overlaps what is bound to the same one or to
+    none. A retired port can't be used on any address, a reserved one neither.
     Each claim is a few look-ups, however many there are.
     """
 
@@ -36,7 +38,7 @@ class Claims:
         else:
             takes, meets = {"used"}, {"silent"}
             for address in listen:
-                its_takes, its_meets = _tokens(address)
+                its_takes, its_meets = _tokens(address, endpoint.device or "")
                 takes |= its_takes
                 meets |= its_meets
         everywhere = group == ALL_HOSTS
@@ -51,8 +53,18 @@ class Claims:
 
 
 @functools.lru_cache(maxsize=4096)
-def _tokens(address: str) -> tuple[frozenset[str], frozenset[str]]:
-    """What a socket on an address takes, and what it must not meet."""
+def _tokens(address: str, device: str) -> tuple[frozenset[str], frozenset[str]]:
+    """What a socket on an address of a device takes, and what it must not meet."""
+    takes, meets = _places(address)
+    others = (device, "") if device else (_EVERY_DEVICE,)
+    return (
+        frozenset(f"{place}%{name}" for place in takes for name in (device, _EVERY_DEVICE)),
+        frozenset(f"{place}%{name}" for place in meets for name in others),
+    )
+
+
+def _places(address: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The same on any device."""
     if address == addresses.ANY["ipv6"]:
         anyone = frozenset(addresses.ANYONE.values())
         return anyone | set(addresses.ANY.values()), anyone

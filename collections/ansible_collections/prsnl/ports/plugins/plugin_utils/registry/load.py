@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import itertools
 import typing as t
@@ -61,16 +60,12 @@ def parse(source: bytes, file: str, data: t.Any = None) -> Registry:
 
     `file` is its name in messages, `data` what the text says, where its form has no faults.
     """
-    for library, missing in (
-        ("netaddr", addresses.NETADDR_ERROR),
-        ("jsonschema", schema.JSONSCHEMA_ERROR),
-    ):
-        if missing is not None:
-            raise RegistryError(
-                f"prsnl.ports needs the Python library {library} on the controller: run"
-                f" pip install {library} in the environment of ansible-playbook"
-            ) from missing
-    with _without_gc():
+    if addresses.NETADDR_ERROR is not None:
+        raise RegistryError(
+            "prsnl.ports needs the Python library netaddr on the controller: run pip install"
+            " netaddr in the environment of ansible-playbook"
+        ) from addresses.NETADDR_ERROR
+    with yaml_source.without_gc():
         faults: list[Fault] = []
         if data is None:
             data, faults = yaml_source.parse(source)
@@ -84,15 +79,3 @@ def parse(source: bytes, file: str, data: t.Any = None) -> Registry:
     if faults:
         raise RegistryError(report(file, faults, yaml_source.lines(source)))
     return registry
-
-
-@contextlib.contextmanager
-def _without_gc() -> t.Iterator[None]:
-    # Reading makes many objects and no garbage: looking for some takes longer than all the rest.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -49,6 +49,8 @@ class Endpoint:
     addresses: tuple[str, ...]
     environments: tuple[str, ...]
     probe: str
+    server_name: str | None
+    device: str | None
     metrics: str | None
     routes: dict[str, str]
     browser_origin: bool
@@ -89,6 +91,8 @@ class Endpoint:
             "exposure": self.exposure,
             "owner": (self.owner_on(system) or Owner()).as_dict(),
             "probe": self.probe,
+            "server_name": self.server_name,
+            "device": self.device,
             "metrics": self.metrics,
             "routes": dict(self.routes),
             "browser_origin": self.browser_origin,
@@ -253,6 +257,8 @@ def _endpoint(service: Service, name: str, data: dict[str, t.Any]) -> Endpoint:
         addresses=_texts(data.get("addresses")),
         environments=_texts(environments) if "environments" in data else service.environments,
         probe=_text(data.get("probe", "tcp" if protocol == "tcp" else "none")),
+        server_name=_text(data.get("server_name")) or None,
+        device=_text(data.get("device")) or None,
         metrics=_text(data.get("metrics")) or None,
         routes=mapping(data.get("routes")),
         browser_origin=data.get("browser_origin") is True,

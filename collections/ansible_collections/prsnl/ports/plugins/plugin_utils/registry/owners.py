@@ -20,12 +20,20 @@ SYSTEMS: t.Final = (LINUX, DARWIN)
 PROXIES: t.Final = frozenset(
     (
         "conmon",
+        "conmonrs",
         "docker-proxy",
+        "docker-proxy-current",
+        "gvforwarder",
         "gvproxy",
+        "netavark",
+        "passt",
+        "passt.avx2",
         "pasta",
         "pasta.avx2",
         "rootlesskit",
+        "rootlesskit-docker-proxy",
         "rootlessport",
+        "rootlessport-child",
         "slirp4netns",
         "vpnkit",
     )

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import collections
 import functools
+import importlib
 import json
 import os
 import re
 import typing as t
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, Path, found
-
-try:
-    import jsonschema
-except ImportError as error:
-    JSONSCHEMA_ERROR: ImportError | None = error
-else:
-    JSONSCHEMA_ERROR = None
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import fitting
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import (
+    Fault,
+    Path,
+    RegistryError,
+    found,
+)
 
 DIRECTORY: t.Final = os.path.join(os.path.dirname(__file__), "..", "..", "..", "schemas")
 _KINDS: t.Final = {"object": "a mapping", "array": "a list", "boolean": "true or false"}
@@ -36,19 +36,24 @@ class Schema:
 
     def __init__(self, name: str) -> None:
         self._schema = _read(name)
+        self._fitting = fitting.Fitting(self._schema, self._resolve)
         self._parts: dict[int, t.Any] = {}
-        extend: t.Callable[..., t.Any] = jsonschema.validators.extend
-        checker = extend(
+
+    def faults(self, data: t.Any) -> t.Iterator[Fault]:
+        """Every fault of the data. Raises RegistryError if there are some, and no jsonschema."""
+        if not self._fitting.fits(data):
+            for error in self._validator.iter_errors(data):
+                yield from self._in_words(error)
+
+    @functools.cached_property
+    def _validator(self) -> t.Any:
+        jsonschema = _jsonschema()
+        checker = jsonschema.validators.extend(
             jsonschema.Draft202012Validator,
             {"$ref": self._ref, "pattern": _pattern, "uniqueItems": _unique},
         )
         checker.descend = self._descend
-        self._validator = checker(self._schema)
-
-    def faults(self, data: t.Any) -> t.Iterator[Fault]:
-        """Every fault of the data."""
-        for error in self._validator.iter_errors(data):
-            yield from self._in_words(error)
+        return checker(self._schema)
 
     # jsonschema makes a validator for every value that it visits. Making one for every part of the
     # schema is a third of the work.
@@ -199,17 +204,24 @@ def _fits(value: t.Any, schema: _Schema) -> bool:
 def _pattern(validator: t.Any, regex: str, data: t.Any, schema: _Schema) -> t.Iterator[t.Any]:
     # In Python `$` also matches before a newline at the end; in JSON Schema it doesn't.
     if isinstance(data, str) and not re.fullmatch(regex, data):
-        yield jsonschema.ValidationError(f"{data!r} does not match {regex!r}")
+        yield _jsonschema().ValidationError(f"{data!r} does not match {regex!r}")
 
 
 def _unique(_validator: t.Any, wanted: bool, data: t.Any, _schema: _Schema) -> t.Iterator[t.Any]:
     # The library compares every item with every other one where their types differ.
-    if wanted and isinstance(data, list) and len(set(map(_identity, data))) < len(data):
-        yield jsonschema.ValidationError(f"{data!r:.60} has non-unique elements")
+    if wanted and isinstance(data, list) and not fitting.are_unique(data):
+        yield _jsonschema().ValidationError(f"{data!r:.60} has non-unique elements")
 
 
-def _identity(value: t.Any) -> str:
-    return json.dumps(value, sort_keys=True)
+def _jsonschema() -> t.Any:
+    """The library, which is only imported where there is something to tell."""
+    try:
+        return importlib.import_module("jsonschema")
+    except ImportError as error:
+        raise RegistryError(
+            "prsnl.ports needs the Python library jsonschema on the controller to tell what is"
+            " wrong: run pip install jsonschema in the environment of ansible-playbook"
+        ) from error
 
 
 @functools.cache

@@ -14,14 +14,16 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts impor
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.places import PLAIN, Setting
 
 _ASSIGNED: t.Final = re.compile(
-    r"(?P<name>[A-Za-z_][\w.-]*)[\"']?\s*(?::=|=>|[:=])\s*"
+    r"(?<!\w)(?P<name>[A-Za-z_][\w.-]*)[\"']?\s*(?::=|=>|[:=])\s*"
     r"(?P<value>\"[^\"\r\n]*\"|'[^'\r\n]*'|`[^`\r\n]*`|\d{1,5}(?![\w.]))"
 )
 _DEFAULT: t.Final = re.compile(
-    r"(?P<name>[A-Za-z_][\w-]*)[\"'\])]*\s*(?:,|\|\||\?\?|\?:|\.unwrap_or\w*\(|\bor\b)\s*"
+    r"(?<!\w)(?P<name>[A-Za-z_][\w-]*)[\"'\])]*\s*(?:,|\|\||\?\?|\?:|\.unwrap_or\w*\(|\bor\b)\s*"
     r"(?P<value>\"\d{2,5}\"|'\d{2,5}'|\d{2,5}(?![\w.]))"
 )
-_DEFINED: t.Final = re.compile(r"(?P<name>\w*HOST\w*)[\"']\s*,\s*(?P<value>\"[\w.-]+\"|'[\w.-]+')")
+_DEFINED: t.Final = re.compile(
+    r"(?<!\w)(?P<name>\w*HOST\w*)[\"']\s*,\s*(?P<value>\"[\w.-]+\"|'[\w.-]+')"
+)
 _LISTEN: t.Final = re.compile(r"\b(?:listen|Listen|bind)\w*\(\s*[\"']?:?(?P<port>\d{2,5})(?![\w.])")
 
 

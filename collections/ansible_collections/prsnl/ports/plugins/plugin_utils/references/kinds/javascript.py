@@ -34,6 +34,10 @@ _KEYWORDS: t.Final = _STARTS | word_set(
     " true false null undefined"
 )
 
+# Beyond these it is a program that a program wrote.
+_MOST_WORDS: t.Final = 32
+_MOST_LEVELS: t.Final = 16
+
 
 @dataclasses.dataclass
 class _Level:
@@ -42,11 +46,20 @@ class _Level:
     key: str
     name: str = ""
     words: list[str] = dataclasses.field(default_factory=list)
+    # How many of the words are those from outside of the braces.
+    outer: int = 0
 
     def end(self) -> None:
         """A separator: the next key follows."""
-        self.name = ""
-        self.words = []
+        self.begin("")
+
+    def begin(self, name: str) -> None:
+        """The value of a key follows."""
+        self.name, self.words, self.outer = name, [], 0
+
+    def add(self, words: t.Iterable[str]) -> None:
+        """More words; a value that is longer than any that somebody wrote is known well enough."""
+        self.words = [*self.words, *words][:_MOST_WORDS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +101,10 @@ def _values(part: Part) -> t.Iterator[_Value]:
         elif token["word"] in _STARTS:
             level.end()
         elif token["word"]:
-            level.words += [] if token["word"] in _KEYWORDS else [token["word"]]
+            level.add([] if token["word"] in _KEYWORDS else [token["word"]])
         else:
-            keys = [key for key in (*(one.key for one in levels[1:]), level.name) if key]
+            around = levels[1:][-_MOST_LEVELS:]
+            keys = [key for key in (*(one.key for one in around), level.name) if key]
             yield _Value(part.group(token), keys, list(level.words), bool(token["string"]))
         last = token["word"] or (token["string"] or "").strip("\"'`")
 
@@ -100,17 +114,17 @@ def _enter(levels: list[_Level], sign: str, last: str) -> None:
     level = levels[-1]
     if sign == "(":
         # The arguments of a call belong to the key that it is the value of.
-        levels.append(_Level(level.name, words=list(level.words)))
+        levels.append(_Level(level.name, words=list(level.words), outer=len(level.words)))
     elif sign in "{[":
         levels.append(_Level(level.name))
     elif sign in ")}]":
         if levels[1:]:
             inner = levels.pop()
-            levels[-1].words += inner.words if sign == ")" else []
+            levels[-1].add(inner.words[inner.outer :] if sign == ")" else [])
     elif sign == ":" and last and not level.name:
-        level.name, level.words = last, []
+        level.begin(last)
     elif sign == "=":
-        level.name, level.words = last or level.name, []
+        level.begin(last or level.name)
     elif sign in ",;":
         level.end()
 

@@ -8,6 +8,7 @@ A number counts only where the text says that it is a port, and not where it tel
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing as t
 
@@ -18,11 +19,12 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.references.mentions im
     Name,
     Scope,
 )
-from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts import Part
+from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts import MAX_LINE, Part
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.places import Setting
 
 FindBlock = t.Callable[[str, Part, Setting], t.Iterator[Mention]]
 
+_EMPTY: t.Final = (0, 0)
 _LINE: t.Final = re.compile(r"([^\r\n]*)(?:\r\n|\n|\r|$)")
 _FENCE: t.Final = re.compile(r"[\s>]*(?P<mark>`{3,}|~{3,})\s*\{?\.?(?P<language>[\w+-]*)[^`]*$")
 _HEADING: t.Final = re.compile(r"\s{0,3}(?P<level>#{1,6})\s+(?P<title>.*?)\s*#*\s*$")
@@ -91,6 +93,13 @@ _OF_CONTAINER: t.Final = re.compile(
     r"|\b(?:container|internal)(?:'s)?\s+(?:port|network)|\bcontainer-internal\b",
     re.IGNORECASE,
 )
+# What the program of a vendor does unless told otherwise is true whatever port it is told.
+_BY_DEFAULT: t.Final = re.compile(
+    r"\bby\s+default\b|\bdefaults\s+to\b|\bdefault\s*[:=\uff1a]|[(\uff08]\s*[`*_]*default\b"
+    r"|默认|預設|デフォルト|기본|padrão|predetermin|par\s+défaut|standardmäßig|по\s+умолчанию",
+    re.IGNORECASE,
+)
+_DEFAULT_DOUBT: t.Final = "it may tell what a program does by default"
 _PAST_COLUMN: t.Final = re.compile(
     r"\b(?:old|former|previous|before|from|was|retired)\b", re.IGNORECASE
 )
@@ -101,6 +110,7 @@ _INNER_COLUMN: t.Final = re.compile(r"\b(?:container|internal|target)\b", re.IGN
 def find(part: Part, find_block: FindBlock) -> t.Iterator[Mention]:
     """The ports of a document. `find_block` finds those of a block of code in a language."""
     lines = [part.group(match, 1) for match in part.finditer(_LINE)]
+    lines = [line if line.end - line.start <= MAX_LINE else line.at(_EMPTY) for line in lines]
     yield from _Document(lines, find_block).find()
 
 
@@ -265,6 +275,9 @@ def _sentence(line: Part, text: str, around: tuple[Name, ...], host: str) -> t.I
                 found.append(setting.client(span, setting.names, host))
             else:
                 found.append(Mention(*span, scope, setting.names, prose=True))
+    doubt = _DEFAULT_DOUBT if line.search(_BY_DEFAULT) else ""
     for mention in places.unique(found):
+        if doubt and not mention.doubt:
+            mention = dataclasses.replace(mention, doubt=doubt)  # noqa: PLW2901
         if not _TURNED_DOWN.search(line.text[line.start : mention.start]):
             yield mention

@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references import places, yaml_nodes
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.mentions import Mention
-from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts import Part
+from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts import MAX_LINE, Part
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.places import PLAIN, Setting
 
 _MAX_DEPTH: t.Final = 64
@@ -60,7 +60,7 @@ def find_lines(part: Part, setting: Setting = PLAIN) -> t.Iterator[Mention]:
     section = ""
     for match in part.finditer(_LINE):
         line = part.group(match)
-        if line.match(_COMMENT):
+        if line.match(_COMMENT) or line.end - line.start > MAX_LINE:
             continue
         header = line.fullmatch(_SECTION)
         pair = line.fullmatch(_PAIR)

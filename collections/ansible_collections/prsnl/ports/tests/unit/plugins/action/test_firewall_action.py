@@ -56,6 +56,8 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     known = types.SimpleNamespace(file="/site/ports.yml", endpoints={"shop.http": None})
     monkeypatch.setattr(controller, "current_registry", lambda: known)
     monkeypatch.setattr(controller, "host_plan", lambda _variables: {"host": "a", "endpoints": []})
+    monkeypatch.setattr(controller, "absent_groups", lambda _variables: [])
+    monkeypatch.setattr(controller, "without_plan", lambda *_given: "")
     return Rig(action, events, answers, locks)
 
 

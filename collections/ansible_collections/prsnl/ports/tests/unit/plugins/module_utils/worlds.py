@@ -15,6 +15,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import 
     this_system,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
+    CLOSED,
     Container,
     Holder,
     Snapshot,
@@ -97,6 +98,7 @@ class World:
         obstacle: str | None = None,
         has_ipv6: bool = True,
         activates: t.Mapping[str, tuple[str, ...]] | None = None,
+        is_nested: bool = False,
     ) -> None:
         self._sockets: list[Socket] = []
         self._holders: dict[int, tuple[Holder, ...]] = {}
@@ -104,6 +106,7 @@ class World:
         self._obstacle = obstacle
         self._has_ipv6 = has_ipv6
         self._activates = activates or {}
+        self._is_nested = is_nested
 
     def hold(
         self,
@@ -114,11 +117,15 @@ class World:
         v6only: bool = False,
         container: Container | None = None,
         published: bool = False,
+        **more: str,
     ) -> World:
         """Add a socket; a holder that is a text is the daemon of the service with that name."""
         # What an engine publishes by rewriting addresses has no socket.
-        inode = 0 if container and not holders else next(self._numbers)
-        self._sockets.append(Socket(protocol, on, port, v6only, 1000, inode, container, published))
+        is_bare = (container and not holders) or more.get("state") == CLOSED
+        inode = 0 if is_bare else next(self._numbers)
+        self._sockets.append(
+            Socket(protocol, on, port, v6only, 1000, inode, container, published, **more)
+        )
         self._holders[inode] = tuple(
             daemon(holder, next(self._numbers)) if isinstance(holder, str) else holder
             for holder in holders
@@ -133,7 +140,12 @@ class World:
     @property
     def snapshot(self) -> Snapshot:
         return Snapshot(
-            tuple(self._sockets), self._holders, self._obstacle, self._has_ipv6, self._activates
+            tuple(self._sockets),
+            self._holders,
+            self._obstacle,
+            self._has_ipv6,
+            self._activates,
+            self._is_nested,
         )
 
 

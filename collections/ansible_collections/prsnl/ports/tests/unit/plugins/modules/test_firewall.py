@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall import nftables, system
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
+    nftables,
+    pf_rules,
+    system,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import Firewall
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.present import (
     Carrier,
     Received,
@@ -40,7 +45,7 @@ class Kernel:
     def run(self, command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
         program, *arguments = command
         if program.endswith("nft"):
-            if "list" in arguments and "chains" in arguments:
+            if "list" in arguments and "ruleset" in arguments:
                 return 0, '{"nftables": []}', ""
             if "list" in arguments:
                 found = self.table.exists()
@@ -79,7 +84,14 @@ class Call(t.NamedTuple):
 
     def __call__(self, *, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
         internal = {"_ansible_check_mode": check, "_ansible_diff": True}
-        given = {"plan": PLAN, "lock": LOCK, "connection": "ssh", **arguments, **internal}
+        given = {
+            "plan": PLAN,
+            "lock": LOCK,
+            "connection": "ssh",
+            "allow_empty": True,
+            **arguments,
+            **internal,
+        }
         with patch_module_args(given), pytest.raises(SystemExit):
             firewall.main()
         result: dict[str, t.Any] = json.loads(self.capsys.readouterr().out)
@@ -181,6 +193,14 @@ def test_what_the_rules_close_is_told_before_they_do(call: Call) -> None:
     assert again["closes"] == [], "it was closed before"
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_an_empty_plan_changes_nothing(call: Call, check: bool) -> None:
+    before = everything(call.kernel)
+    assert "The plan of a is empty" in call(check=check, allow_empty=False)["msg"]
+    assert everything(call.kernel) == before
+    assert not call(check=check, allow_empty=False, state="absent").get("failed")
+
+
 def test_all_ports_of_the_ssh_server_stay_open(call: Call) -> None:
     server = daemon("sshd", 4000, uid=0)
     call.login.world = World().hold(22, server).hold(2222, server)
@@ -220,7 +240,7 @@ def test_whether_the_rules_are_in_force_is_judged_without_a_run(call: Call) -> N
     assert "differ from those that were confirmed last" in fault
     call.kernel.table.unlink()
     (fault,) = judged(call) or [""]
-    assert "rules are gone, so every port is open" in fault
+    assert "rules are gone, and keep nobody out" in fault
     assert call.open()["changed"]
     assert judged(call) == []
     call.open(state="absent")
@@ -313,3 +333,63 @@ def test_a_second_controller_is_refused_by_the_name_of_the_first(call: Call) -> 
     lock.take()
     assert "bob@server" in call()["msg"]
     assert call(check=True)["changed"]
+
+
+class SilentPf:
+    """A pf without rules; it counts what changes it."""
+
+    def __init__(self, live: str = "") -> None:
+        self.rules = live
+        self.loads = 0
+
+    render = staticmethod(pf_rules.render)
+
+    def live(self) -> str:
+        return self.rules
+
+    def others(self) -> list[str]:
+        return []
+
+    def check(self, rules: str) -> None:
+        del rules
+
+    def load(self, rules: str) -> None:
+        self.rules = rules
+        self.loads += 1
+
+    def lasts(self, rules: str) -> bool:
+        return rules == self.rules
+
+    def boot_files(self) -> list[str]:
+        return []
+
+    def boot_commands(self) -> list[list[str]]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("live", "arguments", "is_left"),
+    [("", {}, True), ("", {"close_all": True}, False), ("pass all\n", {}, False)],
+)
+def test_a_mac_that_opens_nothing_is_left_off(
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    live: str,
+    arguments: dict[str, t.Any],
+    is_left: bool,
+) -> None:
+    pf = SilentPf(live)
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr(firewall, "find_firewall", lambda *_a, **_k: simple_firewall(call, pf))
+    result = call(connection="other", **arguments)
+    assert ("left_off" in result) == is_left, result
+    assert pf.loads == (0 if is_left else 1)
+    assert result["changed"] == (not is_left)
+    if is_left:
+        assert "no endpoint of this mac is for other hosts" in result["left_off"].lower()
+
+
+def simple_firewall(call: Call, pf: SilentPf) -> Firewall:
+    root = call.kernel.root
+    folders = (str(root / "record"), str(root / "volatile"), str(root / "durable"))
+    return Firewall(t.cast("t.Any", pf), call.kernel.run, *folders, persistent=True)

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import functools
+import pathlib
 import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.freeing.port import Way
+from ansible_collections.prsnl.ports.plugins.module_utils.host import undo
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import Changer, HostLock
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostPlan
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import Login
 from ansible_collections.prsnl.ports.plugins.modules import free_port
@@ -20,7 +24,7 @@ MODES = pytest.mark.parametrize("check", [False, True], ids=["run", "check mode"
 
 
 @pytest.fixture
-def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> list[str]:
     """Who was stopped; nobody really is."""
     done: list[str] = []
 
@@ -31,6 +35,10 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(free_port, "read_plan", lambda _plan: HostPlan("app", "test", "linux", ()))
     monkeypatch.setattr(free_port, "read_login", lambda: Login(frozenset(), None))
     monkeypatch.setattr(free_port, "stop", stop)
+    changing = functools.partial(
+        undo.changing, path=str(tmp_path / "lock"), folders=[str(tmp_path / "undo")]
+    )
+    monkeypatch.setattr(free_port, "changing", changing)
     return done
 
 
@@ -67,3 +75,20 @@ def test_another_holder_is_never_stopped(
     assert result["failed"]
     assert "The holder is node, not bun." in result["msg"]
     assert stopped == []
+
+
+def test_nobody_is_stopped_while_somebody_else_changes_the_host(
+    run: Run, monkeypatch: pytest.MonkeyPatch, stopped: list[str], tmp_path: pathlib.Path
+) -> None:
+    see(monkeypatch, World().hold(8123, ADA))
+    other = HostLock(Changer(controller="laptop", user="ada"), str(tmp_path / "lock"))
+    other.take()
+    result = run(free_port.main, owner="node", **PARAMS)
+    assert result["failed"]
+    assert "This host is being changed by ada@laptop" in result["msg"]
+    assert result["locked_by"]["user"] == "ada"
+    assert stopped == []
+    # Check mode changes nothing, and doesn't wait either.
+    assert run(free_port.main, check=True, owner="node", **PARAMS)["changed"]
+    other.release()
+    assert run(free_port.main, owner="node", **PARAMS)["changed"]

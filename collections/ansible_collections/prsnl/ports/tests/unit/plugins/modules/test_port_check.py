@@ -9,6 +9,9 @@ import typing as t
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import HostPlan
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.redirects import Redirects
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts import before
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.trials import UNTRIED
 from ansible_collections.prsnl.ports.plugins.modules import port_check
 from worlds import ADA, World, endpoint
 
@@ -35,7 +38,9 @@ def test_a_stranger_stops_the_run(
 ) -> None:
     world, verdict, conflict = found
     monkeypatch.setattr(port_check, "read_plan", lambda _plan: PLAN)
-    monkeypatch.setattr(port_check, "take_snapshot", lambda _keys: world.snapshot)
+    monkeypatch.setattr(before, "take_snapshot", lambda _keys: world.snapshot)
+    monkeypatch.setattr(before, "read_host_redirects", Redirects)
+    monkeypatch.setattr(before, "try_endpoint", lambda *_words: UNTRIED)
     result = run(port_check.main, check=check, **PARAMS)
     assert result["changed"] is False
     assert [one["verdict"] for one in result["results"]] == [verdict]

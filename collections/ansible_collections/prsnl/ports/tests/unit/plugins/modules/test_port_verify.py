@@ -32,7 +32,7 @@ def see(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[World], None]:
     """Sets what the host has."""
     monkeypatch.setattr(port_verify, "read_plan", lambda _plan: PLAN)
     monkeypatch.setattr(after, "run_probe", lambda *_a, **_k: None)
-    monkeypatch.setattr(port_verify, "judge_firewall", lambda _run: None)
+    monkeypatch.setattr(port_verify, "judge_firewall", lambda *_given: None)
 
     def start(world: World) -> None:
         monkeypatch.setattr(after, "take_snapshot", lambda *_a, **_k: world.snapshot)
@@ -78,7 +78,7 @@ def test_a_firewall_that_is_not_in_force(
     run: Run, see: t.Callable[[World], None], monkeypatch: pytest.MonkeyPatch, check: bool
 ) -> None:
     see(AS_PLANNED)
-    monkeypatch.setattr(port_verify, "judge_firewall", lambda _run: ["the rules are gone"])
+    monkeypatch.setattr(port_verify, "judge_firewall", lambda *_given: ["the rules are gone"])
     result = run(port_verify.main, check=check, **PARAMS)
     assert result["firewall"] == ["the rules are gone"]
     assert result["faults"] == ["app: the rules are gone"]

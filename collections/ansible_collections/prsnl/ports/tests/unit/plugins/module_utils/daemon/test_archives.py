@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
+import stat
+import subprocess
+import tarfile
 import typing as t
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +18,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon import archives
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.archives import (
+    TAKEN,
     Listing,
     is_as_listed,
     list_tree,
@@ -21,7 +26,11 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon.archives import
     make_roots,
     read_listing,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import DaemonError
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import (
+    DaemonError,
+    Download,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.installers import accept_download
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
 STRANGER = 64321
@@ -167,3 +176,47 @@ def test_a_listing_is_read_as_it_was_written(tmp_path: Path, listing: Listing) -
     for text in ("", "[]", "{}", replace(listing, path="/other").as_text()):
         path.write_text(text, encoding="utf-8")
         assert read_listing(listing.path, str(tmp_path)) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="tar gives files to others as root only")
+def test_what_a_hostile_archive_says_stays_in_its_folder(tmp_path: Path) -> None:
+    """As ansible.builtin.unarchive unpacks it, which is by GNU tar as root."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "target").write_text("root's", encoding="utf-8")
+    made = tmp_path / "hostile.tar"
+    with tarfile.open(made, "w") as tar:
+
+        def add(
+            name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644
+        ) -> None:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname, entry.mode = kind, link, mode
+            entry.uid = entry.gid = 64321
+            entry.size = 4 if kind == tarfile.REGTYPE else 0
+            tar.addfile(entry, io.BytesIO(b"evil") if entry.size else None)
+
+        add("run", mode=0o6777)
+        add("shared", tarfile.DIRTYPE, mode=0o3777)
+        add("../outside/beside")
+        add(f"{outside}/absolute")
+        add("away", tarfile.SYMTYPE, str(outside))
+        add("away/through")
+        add("up", tarfile.SYMTYPE, "../outside")
+        add("up/through")
+        add(".checksum", tarfile.SYMTYPE, str(outside / "target"))
+    staged = tmp_path / "staged"
+    staged.mkdir(0o700)
+    command = ["tar", "--extract", "-C", str(staged), "-f", str(made)]
+    subprocess.run(command, check=False, capture_output=True)
+    listing = accept_download(
+        Download("https://example.com/x.tar", "sha256:1", "archive", str(tmp_path / "shop")),
+        str(staged),
+    )
+    assert os.listdir(outside) == ["target"]
+    assert (outside / "target").read_text(encoding="utf-8") == "root's"
+    for entry in listing.entries.values():
+        assert (entry.uid, entry.gid) == (os.geteuid(), os.getegid())
+        assert stat.S_ISLNK(entry.mode) or not entry.mode & TAKEN
+    staged.rename(tmp_path / "shop")
+    assert is_as_listed(listing)

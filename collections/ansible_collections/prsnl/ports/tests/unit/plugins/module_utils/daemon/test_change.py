@@ -320,6 +320,63 @@ def test_the_diff_hides_secrets(shop: Shop) -> None:
     assert arguments["after"] == "-v"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
+def test_the_diff_shows_nothing_that_others_have_put_there(shop: Shop) -> None:
+    """It had a second name once: it is in the service's folder, and only root may read it."""
+    folder = shop.root / "etc"
+    folder.mkdir()
+    os.chown(folder, 64321, 64321)
+    Path(shop.config.path).write_text("root's own secret", encoding="utf-8")
+    Path(shop.config.path).chmod(0o600)
+    shown = str(shop.daemon().diff())
+    assert "root's own secret" not in shown
+    assert "Not shown: others than root may change this file." in shown
+    # What was rendered before is no secret.
+    shop.apply()
+    before = shop.daemon(shop.changed(config="better")).diff()[0]["before"]
+    assert before == "good"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
+@pytest.mark.parametrize("kind", ["link", "linked folder", "second name", "pipe"])
+def test_a_service_leads_root_nowhere(shop: Shop, kind: str) -> None:
+    """Neither by a run nor by the diff of check mode."""
+    secret = shop.root / "secret"
+    secret.write_text("root's own secret", encoding="utf-8")
+    secret.chmod(0o600)
+    folder = shop.root / "etc"
+    folder.mkdir()
+    os.chown(folder, 64321, 64321)
+    path = Path(shop.config.path)
+    if kind == "link":
+        path.symlink_to(secret)
+    elif kind == "linked folder":
+        (folder / "conf.d").symlink_to(shop.root)
+        path = folder / "conf.d" / "secret"
+    elif kind == "second name":
+        os.link(secret, path)
+    else:
+        os.mkfifo(path)
+    request = DaemonRequest(UNIT, (replace(shop.config, path=str(path)),), ())
+    with pytest.raises(OSError, match=r"symbolic link|second name|not a regular file"):
+        shop.apply(request)
+    assert secret.read_text(encoding="utf-8") == "root's own secret"
+    assert (secret.stat().st_uid, secret.stat().st_mode & 0o777) == (0, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
+@pytest.mark.parametrize("mode", [0o755, 0o2770, 0o777])
+def test_root_prepares_nothing_where_others_may_write(shop: Shop, mode: int) -> None:
+    folder = shop.root / "etc"
+    folder.mkdir()
+    folder.chmod(mode)
+    os.chown(folder, 64321 if mode == 0o755 else 0, 64321)
+    step = Preparation(("make", str(folder / "made")), str(folder / "made"))
+    with pytest.raises(DaemonError, match="root would run make to make it there"):
+        shop.apply(replace(shop.request, prepare=(step,)))
+    assert not (folder / "made").exists()
+
+
 def test_a_unit_that_something_else_runs_is_left_alone(shop: Shop) -> None:
     made = shop.apply(replace(shop.request, is_managed=False))
     assert made.actions == [f"write {shop.config.path}", f"write {shop.arguments.path}"]

@@ -17,6 +17,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon import installe
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.archives import (
     list_tree,
     listing_path,
+    write_listing,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import (
     DaemonError,
@@ -273,13 +274,34 @@ def test_a_download_is_prepared_where_only_root_can_enter(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
-def test_an_archive_is_not_unpacked_where_others_could_lead_it_away(tmp_path: Path) -> None:
-    os.chown(tmp_path, 64321, 64321)
-    download = archive(tmp_path / "shop")
-    with pytest.raises(DaemonError, match="is in a folder that others than root may change"):
-        begin_downloads(
-            Parts(downloads=(download,)), Missing(downloads=(URL,)), undo_of(tmp_path / "own")
-        )
+@pytest.mark.parametrize("kind", ["archive", "file"])
+@pytest.mark.parametrize("mode", [0o755, 0o775, 0o777])
+def test_nothing_is_downloaded_to_where_others_could_lead_it_away(
+    tmp_path: Path, kind: str, mode: int
+) -> None:
+    """Even a folder that is still to be made: it would be made where their link leads to."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    theirs.chmod(mode)
+    if mode == 0o755:
+        os.chown(theirs, 64321, 64321)
+    for path in (theirs / "shop", theirs / "new" / "shop"):
+        download = archive(path, kind)
+        undo = undo_of(tmp_path / "own" / path.parent.name)
+        with pytest.raises(DaemonError, match="is in a folder that others than root may change"):
+            begin_downloads(Parts(downloads=(download,)), Missing(downloads=(URL,)), undo)
+    assert os.listdir(theirs) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
+def test_a_program_that_others_can_exchange_is_not_there(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "shop").write_bytes(b"x")
+    download = archive(theirs / "shop", "file")
+    assert has_download(download, str(tmp_path / "state"))
+    os.chown(theirs, 64321, 64321)
+    assert not has_download(download, str(tmp_path / "state"))
 
 
 def test_a_file_is_there_by_its_content(tmp_path: Path) -> None:
@@ -336,3 +358,33 @@ def test_packages_that_are_downloaded_replace_those_by_name(programs: Programs) 
     assert [step.module for step in steps] == ["ansible.builtin.get_url", "ansible.builtin.apt"]
     assert steps[1].arguments == {"deb": steps[0].arguments["dest"]}
     assert json.dumps([dict(step.arguments) for step in steps]), "Ansible sends it as JSON"
+
+
+@pytest.mark.parametrize("what", ["file.txt", "uploads/photo.jpg", ".git/HEAD"])
+def test_an_archive_replaces_no_folder_of_somebody_else(tmp_path: Path, what: str) -> None:
+    place = tmp_path / "srv" / "shop"
+    (place / what).parent.mkdir(parents=True)
+    (place / what).write_text("somebody's", encoding="utf-8")
+    download = archive(place)
+    state = str(tmp_path / "state")
+    with pytest.raises(DaemonError, match="no archive was unpacked to it by us"):
+        begin_downloads(
+            Parts(downloads=(download,)), Missing(downloads=(URL,)), undo_of(tmp_path), state
+        )
+    assert (place / what).read_text(encoding="utf-8") == "somebody's"
+
+
+@pytest.mark.parametrize("how", ["empty", "listed", "of an earlier release"])
+def test_an_archive_replaces_its_own_folder(tmp_path: Path, how: str) -> None:
+    place = tmp_path / "srv" / "shop"
+    place.mkdir(parents=True)
+    state = str(tmp_path / "state")
+    (tmp_path / "state" / "installed").mkdir(parents=True)
+    if how != "empty":
+        (place / "run").write_text("x", encoding="utf-8")
+    if how == "listed":
+        write_listing(list_tree(str(place), str(place), "sha256:old"), state)
+    if how == "of an earlier release":
+        (place / ".checksum").write_text("sha256:old", encoding="utf-8")
+    parts, missing = Parts(downloads=(archive(place),)), Missing(downloads=(URL,))
+    assert begin_downloads(parts, missing, undo_of(tmp_path), state)

@@ -150,6 +150,37 @@ def test_a_script_is_compared_by_its_time(tmp_path: Path, age: float, replaced: 
 
 
 @pytest.mark.parametrize(
+    ("path", "is_read"),
+    [
+        ("/etc/systemd/system/shop.service", False),
+        ("/lib/systemd/system/shop.service", False),
+        ("/etc/systemd/system/shop.service.d/mine.conf", False),
+        ("/run/systemd/system/service.d/all.conf", False),
+        # Of `systemctl set-property`, which holds at once.
+        ("/run/systemd/system.control/shop.service.d/50-MemoryMax.conf", True),
+    ],
+)
+@pytest.mark.parametrize("age", [60.0, 0.0])
+def test_a_process_may_be_older_than_its_unit(
+    tmp_path: Path, path: str, is_read: bool, age: float
+) -> None:
+    """Though systemd has read the file: whoever told it to did not restart the unit."""
+    file = tmp_path / path[1:]
+    file.parent.mkdir(parents=True)
+    file.write_text("new", encoding="utf-8")
+    time.sleep(0.05 if age == 0 else 0)
+    started = int((time.monotonic() - age) * 1e6)
+    names = {"DropInPaths": path} if path.endswith(".conf") else {"FragmentPath": path}
+    answers = {"MainPID": "7", "ExecMainStartTimestampMonotonic": str(started), **names}
+    text = "".join(f"{key}={value}\n" for key, value in answers.items())
+    state = Systemd(lambda _command, _stdin=None: (0, text, ""), str(tmp_path)).look(
+        "shop.service", []
+    )
+    assert state.runs_unread == (age > 0 and not is_read)
+    assert state.unread == ()
+
+
+@pytest.mark.parametrize(
     "properties",
     [{"MainPID": "0"}, {"MainPID": "99"}, {"MainPID": "99", "ExecStart": start_line("/none")}, {}],
 )

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import typing as t
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon.archives import
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import DaemonError
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.work import perform
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import Content, stage_file
+from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import LEASE
 from simulated_host import SHA, UNIT, Params, SimulatedHost, shop, source
 
 
@@ -233,7 +237,17 @@ def test_moved_endpoints_restart_though_the_file_only_needs_a_reload(old: Simula
     assert old.preview(params)["actions"][-1] == "restart"
 
 
-@pytest.mark.parametrize("name", ["shop.timer", "shop.socket", f"{UNIT}.d/mine.conf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "shop.timer",
+        "shop.socket",
+        "shop.path",
+        "shop.timer.d/mine.conf",
+        "shop.socket.d/mine.conf",
+        f"{UNIT}.d/mine.conf",
+    ],
+)
 def test_a_definition_changed_without_a_reload_is_noticed(old: SimulatedHost, name: str) -> None:
     """Whichever file of the family it is. What is the unit's own is read by a restart only."""
     book = old.read_book()
@@ -343,3 +357,69 @@ def test_without_confinement_the_former_drop_in_goes(old: SimulatedHost) -> None
     drop_in.write_text("of somebody else", encoding="utf-8")
     old.provide(params)
     assert drop_in.exists()
+
+
+@pytest.mark.parametrize("secret", ["", " ", "\n\n"])
+def test_an_empty_secret_is_refused(old: SimulatedHost, secret: str) -> None:
+    """As a template renders it from a variable that was left empty."""
+    params = shop(old, "1")
+    params["files"][0].update(content=None, secret=secret)
+    with pytest.raises(DaemonError, match="secret is empty, and a file without one could mean"):
+        old.provide(params)
+
+
+def test_a_check_that_was_killed_leaves_nothing_behind_the_next_run(old: SimulatedHost) -> None:
+    """Check mode has no lock and no undo, and the file to be checked may have a secret."""
+    seen = 0
+    old.save()
+    for _write in cuts.every_cut(lambda: old.preview(shop(old, "2")), old.reset):
+        seen += bool(old.leftovers())
+        old.provide(shop(old, "1"))
+        assert old.leftovers() == []
+    assert seen
+
+
+def test_a_check_that_runs_still_is_left_alone(old: SimulatedHost) -> None:
+    content = Content(b"new", 0o600, os.geteuid(), os.getegid())
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(told, stage_file(str(old.config), content).encode())
+        signal.pause()
+    staged = os.read(ready, 4096).decode()
+    try:
+        old.provide(shop(old, "1"))
+        assert old.leftovers() == [staged]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    # Its number is somebody else's by now, who started at another time.
+    reused = Path(staged.replace(f"-{child}.", f"-{os.getppid()}."))
+    Path(staged).rename(reused)
+    old.provide(shop(old, "1"))
+    assert old.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "usr/sbin/policy-rc.d",
+        "etc/apt/sources.list.d/another.sources",
+        "etc/apt/keyrings/another.asc",
+    ],
+)
+def test_what_an_administrator_put_there_meanwhile_stays(host: SimulatedHost, path: str) -> None:
+    """A run was killed while its packages were installed, and nobody came back for long."""
+    with host.change() as changes:
+        perform(shop(host, "1", source=source()), host.tools(changes.token))
+        changes.lend(LEASE)
+    theirs = host.root / path
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("exit 1", encoding="utf-8")
+    with host.change(instead_of=host.lease(), unit="other.service") as changes:
+        told = "\n".join(changes.recovered)
+    assert theirs.read_text(encoding="utf-8") == "exit 1"
+    assert "was cut off, and was taken back" in told
+    if path.endswith("policy-rc.d"):
+        assert f"{theirs} was changed by somebody else since, and was left alone" in told
+    assert [left for left in host.leftovers() if left != str(theirs)] == []

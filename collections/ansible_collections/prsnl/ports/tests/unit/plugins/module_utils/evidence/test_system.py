@@ -204,3 +204,22 @@ def test_a_mac_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (facts["units"], facts["packages"]) == ({}, {})
     for name in ("units", "packages", "sockets", "firewall"):
         assert facts["readings"][name]["fault"], name
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
+@pytest.mark.parametrize("pattern", ["*/*.tar", "**/*.tar", "away/private.tar", "private.tar"])
+def test_a_service_shows_root_no_way_to_other_files(tmp_path: pathlib.Path, pattern: str) -> None:
+    """Their names, sizes and times are nobody's business either."""
+    private, theirs = tmp_path / "root", tmp_path / "theirs"
+    private.mkdir(0o700)
+    theirs.mkdir()
+    (private / "private.tar").write_text("x")
+    (theirs / "away").symlink_to(private)
+    (theirs / "private.tar").symlink_to(private / "private.tar")
+    os.chown(theirs, 64321, 64321)
+    facts, _reading = read_backups([str(theirs / pattern)])
+    assert facts["count"] == 0
+    # Where nobody else can change it, a link is the administrator's.
+    os.chown(theirs, 0, 0)
+    facts, _reading = read_backups([str(theirs / "away/private.tar")])
+    assert facts["count"] == 1

@@ -8,6 +8,7 @@ The timer is real where it is waited for: it runs the same shell command as on a
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -23,7 +24,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import
     FirewallError,
     RulesetChange,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy, Reach
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import STAGED, write_text
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
     Changer,
@@ -32,6 +33,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import (
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
     HostChange,
+    UndoError,
     changing,
 )
 
@@ -47,6 +49,8 @@ class Kernel:
         self.commands: list[str] = []
         self.refuses = ""
         self.other: list[str] = []
+        self.sign = ""
+        self.found = Reach()
         self.waits = False
         self.load_fails = False
         self.rules.write_text("")
@@ -61,6 +65,15 @@ class Kernel:
 
     def others(self) -> list[str]:
         return self.other
+
+    def cluster(self) -> str:
+        return self.sign
+
+    def redirected(self) -> list[tuple[str, int]]:
+        return [("tcp", 8080)]
+
+    def reach(self, policy: Policy) -> Reach:
+        return self.found
 
     def check(self, rules: str) -> None:
         if self.refuses and self.refuses in rules:
@@ -137,8 +150,7 @@ class Host(t.NamedTuple):
         self.kernel.calls.clear()
         with self.changing(instead_of=instead_of) as change_of_host:
             change = self.firewall.compare(policy)
-            if change.loads:
-                self.firewall.validate(change, coexist=False)
+            self.firewall.validate(policy, change, coexist=False)
             if not (change.loads or change.keeps):
                 return None
             if not self.firewall.apply(policy, window, change_of_host.token, ADA):
@@ -270,17 +282,38 @@ def test_rules_that_fail_to_load_disarm_the_timer(old: Host) -> None:
 
 
 def test_a_timer_that_came_first_wins(old: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = old.kernel.load
+    arm = old.kernel.arm
 
-    def late(rules: str) -> None:
+    def late(name: str, seconds: int, command: str) -> None:
+        arm(name, seconds, command)
         old.kernel.run_timer()
+
+    monkeypatch.setattr(old.kernel, "arm", late)
+    with pytest.raises(FirewallError, match="took longer than its time"):
+        old.run(NEW)
+    assert old.kernel.rules.read_text() == old.kernel.render(OLD)
+
+
+def test_a_timer_that_comes_while_rules_are_loaded_waits_for_them(
+    old: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So whatever kills the run then, the old rules come back."""
+    load = old.kernel.load
+    timers: list[subprocess.Popen[bytes]] = []
+
+    def slow(rules: str) -> None:
+        timers.append(subprocess.Popen(["/bin/sh", "-c", old.kernel.commands[-1]]))
+        time.sleep(0.5)
+        assert timers[0].poll() is None
         load(rules)
 
-    monkeypatch.setattr(old.kernel, "load", late)
-    with pytest.raises(FirewallError, match="took too long"):
-        old.run(NEW)
-    monkeypatch.undo()
-    assert old.kernel.rules.read_text() == old.kernel.render(OLD)
+    monkeypatch.setattr(old.kernel, "load", slow)
+    token = old.run(NEW)
+    assert timers[0].wait(10) == 0
+    assert old.settled(OLD)
+    assert token
+    with pytest.raises(FirewallError, match="not confirmed in time"):
+        old.confirm(token)
 
 
 @pytest.mark.parametrize("hand", ["opened by hand", ""])
@@ -319,11 +352,47 @@ def test_refused_rules_change_nothing(old: Host, refused: str) -> None:
 
 def test_another_firewall_is_refused_unless_it_may_stay(old: Host) -> None:
     old.kernel.other = ["ufw is enabled"]
-    assert old.run(OLD) is None, "nothing changes, so nothing is refused"
-    with pytest.raises(FirewallError, match="ufw is enabled"):
-        old.run(NEW)
+    for policy in (OLD, NEW):
+        with pytest.raises(FirewallError, match="ufw is enabled"):
+            old.run(policy)
     assert old.settled(OLD)
-    old.firewall.validate(old.firewall.compare(NEW), coexist=True)
+    assert old.firewall.validate(NEW, old.firewall.compare(NEW), coexist=True) == []
+
+
+@pytest.mark.parametrize("coexist", [True, False])
+def test_what_another_firewall_closes_is_refused_also_where_it_may_stay(
+    old: Host, coexist: bool
+) -> None:
+    change = old.firewall.compare(OLD)
+    old.kernel.found = Reach(("80/tcp (web.http): a chain",), ("81/tcp (web.x): another",))
+    with pytest.raises(
+        FirewallError, match=r"nobody would reach it\. 80/tcp \(web.http\): a chain"
+    ):
+        old.firewall.validate(OLD, change, coexist=coexist)
+    old.kernel.found = Reach((), ("81/tcp (web.x): another",))
+    doubts = old.firewall.validate(OLD, change, coexist=coexist)
+    assert doubts == (["81/tcp (web.x): another"] if coexist else [])
+
+
+def test_verify_hears_of_what_another_firewall_closes(old: Host) -> None:
+    assert old.firewall.judge(OLD) == []
+    old.kernel.found = Reach(("80/tcp (web.http): a chain",), ())
+    (fault,) = old.firewall.judge(OLD)
+    assert "another firewall closes 80/tcp (web.http): a chain" in fault
+    assert old.firewall.judge() == []
+
+
+def test_what_others_redirect_is_the_policys_but_on_a_node_of_a_cluster(old: Host) -> None:
+    assert old.firewall.redirected(OLD) == [("tcp", 8080)]
+    assert old.firewall.redirected(dataclasses.replace(OLD, is_cluster_node=True)) == []
+
+
+def test_a_node_of_a_cluster_needs_an_explicit_word(old: Host) -> None:
+    old.kernel.sign = "KUBE-SERVICES"
+    with pytest.raises(FirewallError, match=r"node of a cluster .KUBE-SERVICES.*Set cluster to"):
+        old.run(NEW)
+    node = dataclasses.replace(NEW, is_cluster_node=True)
+    assert old.firewall.validate(node, old.firewall.compare(node), coexist=False) == []
 
 
 def test_removing(old: Host) -> None:
@@ -375,6 +444,63 @@ def test_a_timer_that_has_claimed_and_not_loaded_yet_is_waited_for(old: Host) ->
     assert old.kernel.rules.read_text() == old.kernel.render(NEWER)
     old.kernel.run_timer(1)
     assert old.settled(OLD)
+
+
+def test_a_timer_that_fails_is_run_again_until_it_succeeds(old: Host) -> None:
+    token = old.run(NEW)
+    assert token
+    away = old.kernel.rules.with_name("away")
+    old.kernel.rules.rename(away)
+    # Nothing can be written there.
+    old.kernel.rules.mkdir()
+    shell = ["/bin/sh", "-c", old.kernel.commands[-1]]
+    for _try in range(2):
+        assert subprocess.run(shell, capture_output=True, check=False).returncode
+    with pytest.raises(UndoError, match=r"can't be taken back: .*Mend that, and run again"):
+        old.run(NEWER, instead_of=token)
+    old.kernel.rules.rmdir()
+    away.rename(old.kernel.rules)
+    assert subprocess.run(shell, check=False).returncode == 0
+    assert old.settled(OLD)
+
+
+def test_a_timer_follows_one_that_died_after_its_claim(old: Host) -> None:
+    assert old.run(NEW)
+    (undo,) = (old.folder / "run" / "undo").iterdir()
+    (undo / "pending.json").rename(undo / "claimed.json")
+    old.kernel.run_timer()
+    assert old.settled(OLD)
+
+
+def test_whoever_comes_first_nothing_is_lost(old: Host) -> None:
+    """A timer and another run, which start apart by fractions of a second."""
+    for hundredths in range(12):
+        token = old.run(NEW)
+        assert token
+        (undo,) = (old.folder / "run" / "undo").iterdir()
+        record = json.loads((undo / "pending.json").read_text())
+        commands = [["sleep", "0.05"], *record["commands"]]
+        (undo / "pending.json").write_text(json.dumps({**record, "commands": commands}))
+        shell = ["/bin/sh", "-c", old.kernel.commands[-1]]
+        with subprocess.Popen(shell) as timer:
+            time.sleep(hundredths / 100)
+            if hundredths % 2:
+                try:
+                    old.confirm(token)
+                except FirewallError:
+                    assert timer.wait(10) == 0
+                    assert old.settled(OLD)
+            else:
+                newer = old.run(NEWER, instead_of=token)
+                assert newer
+                assert timer.wait(10) == 0
+                assert old.kernel.rules.read_text() == old.kernel.render(NEWER)
+                old.kernel.run_timer()
+                token = newer
+        again = old.run(OLD, window=0, instead_of=token)
+        assert again is None
+        assert old.settled(OLD)
+        assert not list((old.folder / "run" / "undo").iterdir())
 
 
 def test_a_timer_that_died_after_its_claim_is_made_good(old: Host) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pathlib
 import plistlib
 import re
+import subprocess
 import typing as t
 
 import pytest
@@ -37,7 +38,10 @@ PF_CONF = (
     'scrub-anchor "com.apple/*"\nanchor "com.apple/*"\n'
     'load anchor "com.apple" from "/etc/pf.anchors/com.apple"\n'
 )
+LOOKS = (" -s ", " -T show", "socketfilterfw")
+OWN_TABLE = "table <this_host> const { self }"
 CALL = 'anchor "prsnl_ports"'
+BRIDGES = f"{{ {', '.join(f'bridge{number}' for number in range(100, 116))} }}"
 
 
 def opening(**changes: t.Any) -> Opening:
@@ -62,15 +66,25 @@ def of(id_: str, found: list[str]) -> list[str]:
 
 def test_what_every_mac_needs() -> None:
     assert lines() == [
+        "table <this_host> const { self }",
         "pass quick on lo0 all no state",
         "pass in quick proto tcp from any to any port 22 no state",
         "pass out quick proto tcp from any port 22 to any no state",
         "pass out quick all flags any keep state",
         "pass in quick inet proto icmp all icmp-type { 3, 8, 11, 12 } keep state",
         "pass in quick inet6 proto ipv6-icmp all"
-        " icmp6-type { 1, 2, 3, 4, 128, 130, 134, 135, 136 } keep state",
+        " icmp6-type { 1, 2, 3, 4, 128, 130, 134, 135, 136 } allow-opts keep state",
         "pass in quick inet proto udp from any port 67 to any port 68 keep state",
         "pass in quick inet6 proto udp from fe80::/10 port 547 to any port 546 keep state",
+        "pass in quick inet proto igmp all allow-opts no state",
+        "pass in quick proto udp from any to any port 5353 no state",
+        "pass in quick on { awdl0, llw0 } inet6 from fe80::/10 to any keep state",
+        f"pass in quick on {BRIDGES} inet proto udp from any port 68 to any port 67 no state",
+        f"pass in quick on {BRIDGES} proto {{ tcp, udp }} from any to <this_host> port 53"
+        " keep state",
+        f"pass in quick on {BRIDGES} inet6 proto ipv6-icmp all icmp6-type 133 no state",
+        f"pass in quick on {BRIDGES} from any to ! <this_host> keep state",
+        "pass in quick proto tcp all flags A/SA no state",
         "block return in quick all",
     ]
 
@@ -85,7 +99,7 @@ def test_a_protocol_without_ports_is_a_rule_for_each_source() -> None:
 
 def test_an_endpoint_has_a_table_and_a_rule_for_each_family() -> None:
     found = lines(opening())
-    assert found[0] == "table <tcp4711_shop_http> const { 198.51.100.1/32, 2001:db8::1/128 }"
+    assert found[1] == "table <tcp4711_shop_http> const { 198.51.100.1/32, 2001:db8::1/128 }"
     assert of("shop.http", found) == [
         f"pass in quick {family} proto tcp from <tcp4711_shop_http> to any port 4711"
         ' flags S/SA keep state label "shop.http"'
@@ -100,7 +114,7 @@ def test_only_the_families_that_are_meant() -> None:
 
 def test_anyone_needs_no_table() -> None:
     found = lines(opening(sources=ANYWHERE))
-    assert not [line for line in found if line.startswith("table")]
+    assert [line for line in found if line.startswith("table")] == [OWN_TABLE]
     assert all(" from any to any port 4711 " in line for line in of("shop.http", found))
 
 
@@ -122,7 +136,7 @@ def test_limit_and_log() -> None:
 def test_ssh_from_some_networks() -> None:
     found = lines(ssh_sources=merge(["192.0.2.7", "2001:db8::/64"]))
     assert found[0] == "table <ssh> const { 192.0.2.7/32, 2001:db8::/64 }"
-    assert found[2:4] == [
+    assert found[3:5] == [
         "pass in quick proto tcp from <ssh> to any port 22 no state",
         "pass out quick proto tcp from any port 22 to <ssh> no state",
     ]
@@ -150,6 +164,9 @@ class SimulatedMac:
         self.root = root
         self.main = APPLE
         self.anchor = ""
+        # Other anchors by name, and what macOS's own firewall says.
+        self.others: dict[str, str] = {}
+        self.own_firewall = "Firewall is disabled. (State = 0)\n"
         self.tables: dict[str, str] = {}
         self.references: list[str] = []
         self.calls: list[str] = []
@@ -160,19 +177,28 @@ class SimulatedMac:
     @property
     def changes(self) -> list[str]:
         """The calls that change something."""
-        return [call for call in self.calls if " -s " not in call and " -T show" not in call]
+        return [call for call in self.calls if not any(word in call for word in LOOKS)]
 
     def __call__(self, command: t.Sequence[str], stdin: str | None = None) -> tuple[int, str, str]:
         program, *arguments = command
         text = " ".join([pathlib.Path(program).name, *arguments])
         self.calls.append(text)
+        if text == "socketfilterfw --getglobalstate":
+            return 0, self.own_firewall, ""
         return self.pfctl(arguments, stdin or "") if text.startswith("pfctl") else (0, "", "")
 
-    def pfctl(self, arguments: list[str], stdin: str) -> tuple[int, str, str]:
+    def pfctl(  # noqa: PLR0911, PLR0912 - one for each call
+        self, arguments: list[str], stdin: str
+    ) -> tuple[int, str, str]:
         anchored = arguments[:2] == ["-a", "prsnl_ports"]
         match arguments[2:] if anchored else arguments:
             case ["-s", "rules"]:
                 return 0, self.anchor if anchored else self.main, "No ALTQ support in kernel\n"
+            case ["-v", "-s", "Anchors"]:
+                names = [*self.others, *(["prsnl_ports"] if self.anchor else [])]
+                return 0, "".join(f"  {name}\n" for name in names), ""
+            case ["-a", name, "-s", "rules"] if name in self.others:
+                return 0, self.others[name], ""
             case ["-s", "Tables"]:
                 return 0, "".join(f"{name}\n" for name in self.tables), ""
             case ["-t", name, "-T", "show"]:
@@ -224,8 +250,7 @@ ADA, TOKEN = Changer("laptop", "ada"), "token"
 def apply(firewall: Firewall, policy: Policy = POLICY) -> bool:
     """One run of the module without a confirmation; returns whether it changed something."""
     change = firewall.compare(policy)
-    if change.loads:
-        firewall.validate(change, coexist=False)
+    firewall.validate(policy, change, coexist=False)
     if change.loads or change.keeps:
         firewall.apply(policy, 0, TOKEN, ADA)
     return change.loads or change.keeps
@@ -260,7 +285,7 @@ def test_other_rules_replace_the_anchor_only(mac: SimulatedMac, firewall: Firewa
     mac.calls.clear()
     assert apply(firewall, Policy((), (22,)))
     assert mac.changes == ["pfctl -a prsnl_ports -n -f -", "pfctl -a prsnl_ports -f -"]
-    assert mac.tables == {}
+    assert set(mac.tables) == {"this_host"}
 
 
 @pytest.mark.parametrize("what", ["table", "rule", "call", "reference"])
@@ -318,6 +343,93 @@ def test_a_main_ruleset_that_blocks_is_refused(mac: SimulatedMac, firewall: Fire
     with pytest.raises(FirewallError, match=r"The main ruleset blocks by itself.*set coexist"):
         apply(firewall)
     assert mac.changes == []
+
+
+def test_another_anchor_that_blocks_is_refused(mac: SimulatedMac, firewall: Firewall) -> None:
+    mac.others = {"com.apple": "", "com.apple/400.Guard": "block drop in quick proto tcp all\n"}
+    mac.references.append("somebody else's")
+    with pytest.raises(FirewallError, match=r"The anchor com.apple/400.Guard of pf blocks by itse"):
+        apply(firewall)
+    assert mac.changes == []
+
+
+@pytest.mark.parametrize(("state", "is_on"), [("0", False), ("1", True), ("2", True)])
+def test_macos_own_firewall_is_told(mac: SimulatedMac, state: str, is_on: bool) -> None:
+    mac.own_firewall = f"Firewall is what it is. (State = {state})\n"
+    told = Pf(mac, str(mac.root)).others()
+    assert [text.startswith("macOS's own firewall is on") for text in told] == [True] * is_on
+
+
+def test_another_address_of_the_mac_is_no_difference(mac: SimulatedMac, firewall: Firewall) -> None:
+    apply(firewall)
+    mac.tables["this_host"] = "192.0.2.77\n"
+    assert not apply(firewall)
+    assert firewall.judge() == []
+
+
+class Boot:
+    """A Mac that starts: the job's script really runs, with a pfctl that keeps files."""
+
+    def __init__(self, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.token = folder / "run" / "token"
+        (folder / "rules").write_text("pass quick on lo0 all no state\nblock return in quick all\n")
+        self.script = firewall_darwin.JOB_SCRIPT.replace(
+            firewall_darwin.PFCTL, str(folder / "pfctl")
+        )
+        self.script = self.script.replace(firewall_darwin.RULES, str(folder / "rules"))
+        self.script = self.script.replace(firewall_darwin.TOKEN, str(self.token))
+        self.script = self.script.replace(
+            str(pathlib.Path(firewall_darwin.TOKEN).parent), str(self.token.parent)
+        )
+        monkeypatch.chdir(folder)
+        for name in ("main", "anchor", "info"):
+            (folder / name).write_text("")
+        (folder / "pfctl").write_text(
+            """#!/bin/sh
+echo 'No ALTQ support in kernel' >&2
+case "$*" in
+    "-s rules") cat main ;;
+    "-a prsnl_ports -s rules") cat anchor ;;
+    "-a prsnl_ports -f "*) cat "$4" > anchor ;;
+    "-R -f -") cat > new && mv new main ;;
+    "-E") echo 'Status: Enabled' > info; echo 'Token : 4711' >&2 ;;
+    "-s info") cat info ;;
+    *) exit 9 ;;
+esac
+"""
+        )
+        (folder / "pfctl").chmod(0o755)
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["/bin/sh", "-c", self.script], capture_output=True, text=True, check=False
+        )
+
+
+@pytest.mark.parametrize("main", [APPLE, APPLE + CALL + " all\n", ""])
+def test_the_anchor_is_called_after_a_boot_whatever_pf_conf_became(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, main: str
+) -> None:
+    boot = Boot(tmp_path, monkeypatch)
+    (tmp_path / "main").write_text(main)
+    done = boot.run()
+    assert (done.returncode, "are in force" in done.stdout) == (0, True), done
+    found = (tmp_path / "main").read_text()
+    assert found.count(CALL) == 1
+    assert found.startswith(main)
+    assert boot.token.read_text() == "4711\n"
+    (tmp_path / "main").write_text(APPLE)
+    assert boot.run().returncode == 0, "it does nothing when it is bootstrapped later"
+    assert (tmp_path / "main").read_text() == APPLE
+
+
+def test_a_boot_that_fails_says_so(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    boot = Boot(tmp_path, monkeypatch)
+    (tmp_path / "rules").unlink()
+    done = boot.run()
+    assert done.returncode == 1
+    assert "NOT in force" in done.stdout
 
 
 def test_the_job_at_boot_is_a_property_list() -> None:

@@ -47,6 +47,8 @@ def params(**changes: t.Any) -> dict[str, t.Any]:
         "container_interfaces": [],
         "limits": {},
         "refuse": "reject",
+        "cluster": False,
+        "allow_empty": False,
         "connection": "ssh",
     } | changes
 
@@ -192,6 +194,14 @@ def test_a_protocol_without_ports_is_admitted() -> None:
     assert not policy.opens("udp", SESSION.server_port)
     with pytest.raises(ValueError, match=r"^plan: "):
         read_policy(params(plan=plan(protocols=[{"id": "x"}])), SESSION)
+
+
+def test_an_empty_plan_needs_an_explicit_word() -> None:
+    with pytest.raises(ValueError, match=r"The plan of app is empty.*Set allow_empty"):
+        read_policy(params(plan=plan()), SESSION)
+    assert read_policy(params(plan=plan(), allow_empty=True), SESSION).openings == ()
+    only = plan(protocols=[{"id": "x", "number": 112, "sources": []}])
+    assert read_policy(params(plan=only), SESSION).openings == ()
 
 
 def test_every_port_of_the_ssh_server_is_open() -> None:

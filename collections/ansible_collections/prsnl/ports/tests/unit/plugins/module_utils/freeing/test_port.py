@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -27,6 +29,8 @@ from worlds import ADA, NOW, World, daemon, endpoint
 
 NOBODY = Login(frozenset(), None)
 WEB = Container("docker", "web")
+THAT = Container("podman", "web", id="4f")
+HERS = Container("podman", "web", uid=1234, id="5a")
 PLAN = (
     endpoint("web.http", 80),
     endpoint("web.old", 79, expect="silent"),
@@ -45,6 +49,8 @@ def refuse(world: World, owner: str = "node", *, port: int = 80, login: Login = 
 
 
 SYSTEMD = Holder(1, "systemd", "/usr/lib/systemd/systemd", "root", "init.scope", NOW)
+HIS_CGROUP = "/user.slice/user-1000.slice/user@1000.service/init.scope"
+HIS_MANAGER = Holder(9, "systemd", None, "ada", "web.socket", NOW, HIS_CGROUP, 1000)
 SSHD = Holder(9, "sshd", "/usr/sbin/sshd", "root", "ssh.service", NOW)
 SESSION = Holder(9, "python3", "/usr/lib/openssh/sshd-session", "root", "ssh.service", NOW)
 
@@ -53,6 +59,7 @@ SESSION = Holder(9, "python3", "/usr/lib/openssh/sshd-session", "root", "ssh.ser
     ("world", "owner", "port", "text"),
     [
         (World().hold(80, SYSTEMD), "systemd", 80, "The first process is never stopped"),
+        (World().hold(80, HIS_MANAGER), "systemd", 80, "that is web.socket; stop that one"),
         (World().hold(80, SSHD), "sshd", 80, "sshd is never stopped"),
         (World().hold(80, SESSION), "python3", 80, "sshd is never stopped"),
         (World().hold(80, daemon("web", 7)), "web", 80, "the registered owner of web.http"),
@@ -64,7 +71,8 @@ SESSION = Holder(9, "python3", "/usr/lib/openssh/sshd-session", "root", "ssh.ser
         (World().hold(80, container=WEB), "node", 80, "The holder is web, not node."),
         (World().hold(80, ADA, container=WEB), "node", 80, "The holder is web, not node."),
         (World(obstacle=BECOME).hold(80), "node", 80, "Run the task with become: true."),
-        (World().hold(80), "node", 80, "Its process can't be seen."),
+        (World().hold(80), "node", 80, "The kernel itself has it: there is no process to stop."),
+        (World(is_nested=True).hold(80), "node", 80, "Its process can't be seen."),
     ],
 )
 def test_who_is_never_stopped(world: World, owner: str, port: int, text: str) -> None:
@@ -81,6 +89,49 @@ def test_the_connection_is_never_cut() -> None:
 def test_a_holder_is_known_by_process_program_and_unit(owner: str) -> None:
     holder = Holder(8, "node", "/opt/bin/bun", "ada", "vite.service", NOW)
     refuse(World().hold(80, holder), owner)
+
+
+SYSTEM, USERS_OWN = "/system.slice/stray.service", "/user.slice/user@1000.service/stray.service"
+STRAY = Holder(8, "python3", None, "ada", "stray.service", NOW, SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        pytest.param(
+            [Holder(9, "python3", None, "root", "shop.service", NOW, "/system.slice/shop.service")],
+            "The holder is python3 of shop.service (pid 9), not stray.",
+            id="the same program in another unit",
+        ),
+        pytest.param(
+            [Holder(9, "python3", None, "ada", None, NOW)],
+            "The holder is python3 of no unit (pid 9), not stray.",
+            id="the same program in no unit",
+        ),
+        pytest.param(
+            [Holder(9, "python3", None, "ada", "stray.service", NOW, USERS_OWN)],
+            "The holder is python3 of stray.service (pid 9), not stray.",
+            id="a unit that a user has called so",
+        ),
+        pytest.param(
+            [Holder(9, "stray", None, "ada", "stray.service", NOW, SYSTEM), daemon("node", 10)],
+            "The holder is node, not stray.",
+            id="another program beside two of the unit",
+        ),
+    ],
+)
+def test_every_holder_is_meant_by_itself(others: list[Holder], told: str) -> None:
+    with pytest.raises(RefusedError) as error:
+        refuse(World().hold(80, STRAY, *others), "stray")
+    assert str(error.value) == told
+    refuse(World().hold(80, STRAY), "stray")
+
+
+def test_containers_of_one_name_are_not_stopped_together() -> None:
+    both = World().hold(80, daemon("conmon", 7), container=THAT)
+    both.hold(80, daemon("rootlessport", 8), container=HERS, on="::1")
+    with pytest.raises(RefusedError, match=r"podman container web of 1234\). Stop them one by one"):
+        refuse(both, "web")
 
 
 def test_a_container_is_known_by_its_name() -> None:
@@ -134,7 +185,10 @@ USERS = "/user.slice/user-1000.slice/user@1000.service/app.slice/vite.service"
             None,
             Way("send TERM to pids 8 and 9"),
         ),
-        ([ADA], 0, WEB, Way("stop docker container web", ("docker", "stop", "web"))),
+        ([ADA], 0, WEB, Way("stop docker container web", ("docker", "stop", "web"), 0)),
+        # Another container may have got the name by the time that it is stopped.
+        ([ADA], 0, THAT, Way("stop podman container web", ("podman", "stop", "4f"), 0)),
+        ([ADA], 0, HERS, Way("stop podman container web of 1234", ("podman", "stop", "5a"), 1234)),
     ],
 )
 def test_how_a_holder_is_stopped(
@@ -205,6 +259,61 @@ def test_kill_needs_to_be_asked_for() -> None:
         done = free_port.stop(found, Way("send TERM"), timeout=0.5, kill=True)
         assert done == "send TERM, then KILL"
         assert process.wait(5) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("pinned", [True, False], ids=["pidfd", "before Linux 5.3"])
+def test_a_number_that_somebody_else_has_got_is_spared(
+    monkeypatch: pytest.MonkeyPatch, pinned: bool
+) -> None:
+    """The holder ended, and its number went to an innocent process before the signal."""
+    if not pinned:
+        monkeypatch.delattr(os, "pidfd_open")
+    with running("meek") as (innocent, _port), running("meek") as (process, port):
+        found = look(port)
+        reused = dataclasses.replace(found.holders[0], pid=innocent.pid)
+        process.kill()
+        process.wait(5)
+        stale = dataclasses.replace(found, holders=(reused,))
+        free_port.stop(stale, Way("send TERM"), timeout=0.5, kill=True)
+        assert innocent.poll() is None
+
+
+@pytest.mark.parametrize("pinned", [True, False], ids=["pidfd", "before Linux 5.3"])
+def test_a_number_that_is_used_again_between_term_and_kill_is_spared(
+    monkeypatch: pytest.MonkeyPatch, pinned: bool
+) -> None:
+    """The holder ends by TERM; a child keeps the socket, and the number goes to somebody else."""
+    if not pinned:
+        monkeypatch.delattr(os, "pidfd_open")
+    killed: list[int] = []
+    with running("stubborn") as (_process, port):
+        found = look(port)
+        looks = iter(range(100))
+
+        def snapshot(keys: t.Any) -> t.Any:
+            seen = take_snapshot(keys)
+            # After the first signal, another process has the socket.
+            moved = {inode: (daemon("child", 1),) for inode in seen.holders}
+            return seen if next(looks) == 0 else dataclasses.replace(seen, holders=moved)
+
+        # Undone at once: the test's own process is killed by the same function.
+        with monkeypatch.context() as patch:
+            patch.setattr(free_port, "KILL_TIMEOUT", 0.3)
+            patch.setattr(free_port, "take_snapshot", snapshot)
+            patch.setattr(os, "kill", lambda _pid, number: killed.append(number))
+            patch.setattr(signal, "pidfd_send_signal", lambda _fd, number: killed.append(number))
+            with pytest.raises(RefusedError):
+                free_port.stop(found, Way("send TERM"), timeout=0.3, kill=True)
+    assert killed == [signal.SIGTERM]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_the_engine_of_a_user_is_told_as_that_user() -> None:
+    user = pwd.getpwnam("nobody")
+    with running("meek") as (_process, port):
+        way = Way("x", ("sh", "-c", "id -u >&2; exit 3"), user.pw_uid)
+        with pytest.raises(RefusedError, match=f": {user.pw_uid}$"):
+            free_port.stop(look(port), way, timeout=1, kill=False)
 
 
 def test_a_command_that_fails_is_told() -> None:

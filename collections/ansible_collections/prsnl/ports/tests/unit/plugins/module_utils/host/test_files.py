@@ -251,4 +251,17 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / f"{STAGED}abc.conf").write_text("half", encoding="utf-8")
     remove_staged(str(tmp_path / "file"))
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_an_undo_needs_is_not_removed_as_left(tmp_path: Path) -> None:
+    """The former program of another daemon of this run, whose change was cut off, for example."""
+    undo = Undo("one", str(tmp_path / "undo"))
+    (tmp_path / "program").write_text("old", encoding="utf-8")
+    undo.begin("one")
+    staged = Path(undo.stage(str(tmp_path / "program")))
+    staged.write_text("new", encoding="utf-8")
+    undo.exchange(str(staged), str(tmp_path / "program"))
+    remove_staged(str(tmp_path / "another file"))
+    undo.take_back(lambda _command, _stdin=None: (0, "", ""))
+    assert (tmp_path / "program").read_text(encoding="utf-8") == "old"
     remove_staged(str(tmp_path / "nowhere" / "file"))

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+
 import pytest
+from ansible_collections.prsnl.ports.plugins.module_utils.host.files import UnsafePathError
 from ansible_collections.prsnl.ports.plugins.module_utils.metrics import textfile
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import leases_at, read_leases
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import Owner
@@ -44,3 +48,28 @@ def test_whether_the_firewall_is_in_force(faults: list[str], value: int) -> None
     text = textfile.render([], {}, 0, firewall=faults)
     assert f"# TYPE prsnl_firewall_ok gauge\nprsnl_firewall_ok {value}\n" in text
     assert "firewall" not in textfile.render([], {}, 0, firewall=None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
+@pytest.mark.parametrize("kind", ["link", "dangling link", "linked folder"])
+def test_the_exporters_user_leads_root_nowhere(tmp_path: pathlib.Path, kind: str) -> None:
+    """The folder of the metrics may be that user's."""
+    folder, victim = tmp_path / "node-exporter", tmp_path / "victim"
+    folder.mkdir()
+    victim.mkdir()
+    (victim / "ports.prom").write_text("root's", encoding="utf-8")
+    out = folder / "ports.prom"
+    if kind == "link":
+        out.symlink_to(victim / "ports.prom")
+    elif kind == "dangling link":
+        out.symlink_to(victim / "new")
+    else:
+        (folder / "sub").symlink_to(victim)
+        out = folder / "sub" / "ports.prom"
+    os.chown(folder, 64321, 64321)
+    plan = tmp_path / "plan.json"
+    plan.write_text('{"host": "app", "environment": "test", "system": "linux", "endpoints": []}')
+    with pytest.raises(UnsafePathError):
+        textfile.main(str(plan), str(out))
+    assert os.listdir(victim) == ["ports.prom"]
+    assert (victim / "ports.prom").read_text(encoding="utf-8") == "root's"

@@ -267,6 +267,40 @@ def test_the_first_process(
     assert bool(said) is (verdict != OWNER)
 
 
+HIS_CGROUP = "/user.slice/user-1000.slice/user@1000.service/init.scope"
+HIS_MANAGER = Holder(900, "systemd", None, "ada", "cockpit.socket", NOW, HIS_CGROUP, 1000)
+
+
+@pytest.mark.parametrize(
+    ("expected", "verdict", "said"),
+    [
+        # Anybody may give a unit of his own any name.
+        (
+            COCKPIT,
+            OTHER,
+            "systemd has it for cockpit.socket of a manager of ada, expected cockpit.service",
+        ),
+        (expect(user="ada", unit=["cockpit.socket"]), OWNER, ""),
+        (expect(user="1000", unit=["cockpit.service"]), OWNER, ""),
+        (
+            expect(user="ada", unit=["web.service"]),
+            OTHER,
+            "systemd has it for cockpit.socket, expected web.service",
+        ),
+    ],
+)
+def test_the_manager_of_a_user(expected: ExpectedOwner, verdict: str, said: str) -> None:
+    world = World(activates=ACTIVATES).hold(9090, HIS_MANAGER)
+    found = match(expected, world)
+    assert (found.verdict, "; ".join(found.faults)) == (verdict, said)
+    assert what_to_stop(world.snapshot.sockets, world.snapshot) == "cockpit.socket"
+
+
+def test_a_service_for_each_connection_is_of_its_socket_unit() -> None:
+    inetd = expect(unit=["cockpit@.service"])
+    assert match(inetd, World().hold(9090, FOR_COCKPIT)).verdict == OWNER
+
+
 @pytest.mark.parametrize(
     ("world", "what"),
     [
@@ -316,6 +350,7 @@ def test_launchd_labels(found: Holder, verdict: str, said: str) -> None:
 # --- containers ----------------------------------------------------------------------------------
 
 WEB, MINER = Container("docker", "web"), Container("docker", "miner")
+HERS = Container("docker", "web", uid=1234)
 CONTAINER = expect(container={"engine": "docker", "name": "web"})
 ANY_ENGINE = expect(container={"engine": None, "name": "web"})
 PODMAN = expect(container={"engine": "podman", "name": "web"})
@@ -348,6 +383,20 @@ LOST = daemon("redis-server", 8, user="999", unit=None, cgroup=f"/docker/{'b' * 
             OWNER,
             "",
             id="by whatever engine",
+        ),
+        pytest.param(
+            CONTAINER,
+            World().hold(80, PROXY, container=HERS, published=True),
+            OTHER,
+            "the container is docker container web of 1234, expected docker container web",
+            id="by the engine of a user who isn't told",
+        ),
+        pytest.param(
+            expect(user="1234", container={"engine": "docker", "name": "web"}),
+            World().hold(80, PROXY, container=HERS, published=True),
+            OWNER,
+            "",
+            id="by the engine of a user who is told",
         ),
         pytest.param(
             PODMAN,
@@ -539,9 +588,9 @@ def test_a_crowd_of_holders_is_described_briefly() -> None:
 @pytest.mark.parametrize(
     ("process", "executable", "more"),
     [
-        ("MainThread", "/usr/bin/node", ", program node"),
-        ("gunicorn: maste", "/usr/bin/python3.11", ", program python3.11"),
-        ("uvicorn", "/usr/bin/python3.11", ", program python3.11"),
+        ("MainThread", "/usr/bin/node", ", program /usr/bin/node"),
+        ("gunicorn: maste", "/usr/bin/python3.11", ", program /usr/bin/python3.11"),
+        ("uvicorn", "/usr/bin/python3.11", ", program /usr/bin/python3.11"),
         ("python3", "/usr/bin/python3.11", ""),
         ("prometheus-node", "/usr/bin/prometheus-node-exporter", ""),
         ("nginx", "/usr/sbin/nginx", ""),
@@ -568,6 +617,6 @@ def test_a_start_of_another_day_has_its_date() -> None:
 
 
 def test_who_is_not_seen_is_not_nobody() -> None:
-    for world, text in ((World(), "no process"), (World(obstacle=BECOME), "unknown")):
+    for world, text in ((World(), "the kernel"), (World(obstacle=BECOME), "unknown")):
         world.hold(80)
         assert brief_holders(world.snapshot, world.snapshot.sockets) == text

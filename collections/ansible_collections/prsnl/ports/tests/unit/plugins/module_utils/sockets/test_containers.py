@@ -60,8 +60,9 @@ PODMAN = f"""
 DOCKER_WEB, PODMAN_WEB = Container("docker", "web"), Container("podman", "web")
 
 
-def holder(process: str, cgroup: str = "") -> Holder:
-    return Holder(812, process, f"/usr/sbin/{process}", "root", None, NOW - 9960, cgroup)
+def holder(process: str, cgroup: str = "", uid: int = 0) -> Holder:
+    user = "root" if uid == 0 else str(uid)
+    return Holder(812, process, f"/usr/sbin/{process}", user, None, NOW - 9960, cgroup, uid)
 
 
 @pytest.fixture
@@ -196,6 +197,32 @@ def test_a_host_that_is_a_container_itself_has_none(asked: list[str]) -> None:
     assert asked == ["podman"]
 
 
+@pytest.mark.parametrize("process", ["dockerd", "docker-proxy", "podman", "rootlessport"])
+def test_what_a_users_own_engine_says_is_about_their_sockets_only(
+    asked: list[str], process: str
+) -> None:
+    """Anybody may run a program of that name, which answers whatever it likes."""
+    world = World().hold(9999, holder(process, uid=1000))
+    found = containers.attribute(world.snapshot)
+    assert len(asked) == 1
+    # The ports that it tells of are as free as they were.
+    assert [(sock.port, sock.container) for sock in found.sockets] == [(9999, None)]
+    # Of two sockets on a port that both engines tell of, each has its own.
+    world.hold(28081, holder("docker-proxy", uid=1000), on="127.0.0.5")
+    world.hold(28081, holder("docker-proxy"), on="127.0.0.6")
+    sockets = {
+        sock.address: sock.container for sock in containers.attribute(world.snapshot).sockets
+    }
+    assert sockets["127.0.0.5"] == Container("docker", "web", uid=1000)
+    assert sockets["127.0.0.6"] == Container("docker", "web")
+
+
+def test_a_group_that_a_user_has_named_after_roots_container_is_not_it(asked: list[str]) -> None:
+    cgroup = f"/user.slice/user-1000.slice/user@1000.service/docker/{HOSTED_ID}"
+    found = attributed(World().hold(80, holder("sleep", cgroup, uid=1000)))
+    assert found["tcp", "0.0.0.0", 80] != Container("docker", "hosted")
+
+
 def test_nobody_is_asked_without_need(asked: list[str]) -> None:
     snapshot = World().hold(80, holder("nginx", "/system.slice/nginx.service")).snapshot
     assert containers.attribute(snapshot) is snapshot
@@ -247,7 +274,10 @@ def test_root_asks_the_engine_of_the_user_who_runs_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "getgrouplist", lambda _name, gid: [gid])
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os.path, "isdir", lambda _path: True)
-    assert attributed(World().hold(28081, holder("rootlessport")))["tcp", "0.0.0.0", 28081]
+    world = World().hold(28081, holder("rootlessport", uid=1000))
+    found = attributed(world)["tcp", "0.0.0.0", 28081]
+    assert found == Container("podman", "web", uid=1000)
+    assert found.id == PODMAN_ID
     assert (seen["user"], seen["group"], seen["extra_groups"]) == (1000, 1000, [1000])
     assert seen["env"]["XDG_RUNTIME_DIR"] == "/run/user/1000"
     assert seen["env"]["HOME"] == "/home/ada"

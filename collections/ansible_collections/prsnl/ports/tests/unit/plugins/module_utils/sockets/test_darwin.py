@@ -295,7 +295,7 @@ class Library:
                 buffer[0] = darwin.FdInfo(0x1203, darwin.PROX_FDTYPE_SOCKET)
             return ctypes.sizeof(darwin.FdInfo)
         if flavor == darwin.PROC_PIDTBSDINFO:
-            about = darwin.BsdInfo(uid=0, comm=b"web")
+            about = darwin.BsdInfo((0, 0, 0, pid, 1), 0, comm=b"web")
             ctypes.memmove(buffer, ctypes.byref(about), ctypes.sizeof(about))
             return ctypes.sizeof(about)
         if buffer is not None:
@@ -365,3 +365,20 @@ def test_libproc_is_walked(
         (20, "/bin/20", label),
     ]
     assert [h.pid for h in snapshot.holders[0xDEF]] == [10]
+
+
+def test_an_established_connection() -> None:
+    info = structure(address="192.0.2.10", state=4, fport=51515)
+    info.proto.pri_in.faddr[:] = bytes(12) + socket.inet_aton("192.0.2.7")
+    assert darwin.parse_connection(info) == (5000, "192.0.2.7", 51515)
+    assert darwin.parse_connection(structure(address="192.0.2.10")) is None
+    assert darwin.parse_connection(structure(address="192.0.2.10", **UDP)) is None
+
+
+def test_processes_and_their_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library()
+    library.proc_pidinfo = lambda *arguments: Library._pidinfo(library, *arguments)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_a, **_k: library)
+    found = darwin.read_processes()
+    assert found[10] == darwin.Process(10, 1, "web")
+    assert darwin.read_connections(10) == []

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import typing as t
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
@@ -26,7 +26,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (
     snapshot as listeners,
 )
-from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Socket
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import Snapshot, Socket
 
 # Debian 12 arm64 in a container on Linux 6.18, read over SSH: sshd and two connections to it.
 PROC_NET_TCP = """\
@@ -316,7 +316,11 @@ def test_an_unprivileged_reader_sees_the_socket_but_not_the_holder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("has_capability", "obstacle"), [(False, linux.NO_PTRACE), (True, linux.CONFINED)]
+    ("has_capability", "obstacle"),
+    [
+        (False, linux.NO_CAPABILITY.format("SYS_PTRACE and DAC_READ_SEARCH")),
+        (True, linux.CONFINED),
+    ],
 )
 def test_a_root_that_may_not_look_at_a_process_says_so(
     monkeypatch: pytest.MonkeyPatch, has_capability: bool, obstacle: str
@@ -342,7 +346,7 @@ import sys
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets import linux, snapshot
 seen = snapshot.take_snapshot({("tcp", int(sys.argv[1]))})
 inode = next(s.inode for s in seen.sockets if s.port == int(sys.argv[1]))
-print(len(seen.holders[inode]), seen.obstacle == linux.NO_PTRACE)
+print(len(seen.holders[inode]), seen.obstacle == linux.NO_CAPABILITY.format("SYS_PTRACE"))
 """
 
 
@@ -446,6 +450,146 @@ def test_sockets_alone_are_read_without_a_look_at_processes(
         monkeypatch.setattr(os, "listdir", lambda _path: pytest.fail("looked at processes"))
         found = [sock for sock in listeners.read_sockets() if sock.port == program.ports[0]]
         assert [(sock.protocol, sock.address) for sock in found] == [("tcp", "127.0.0.1")]
+
+
+@contextmanager
+def other_states(family: socket.AddressFamily) -> t.Iterator[dict[tuple[str, int], str]]:
+    """Sockets that don't listen, by protocol and port, and what we should call them."""
+    loopback = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    with ExitStack() as stack:
+
+        def opened(kind: int = socket.SOCK_STREAM) -> socket.socket:
+            sock = stack.enter_context(socket.socket(family, kind))
+            sock.bind((loopback, 0))
+            return sock
+
+        server = opened()
+        server.listen()
+        client, ended = opened(), opened()
+        client.connect(server.getsockname())
+        ended.connect(server.getsockname())
+        accepted, other = server.accept()[0], server.accept()[0]
+        stack.enter_context(accepted)
+        idle, datagrams = opened(), opened(socket.SOCK_DGRAM)
+        datagrams.connect((loopback, 9))
+        names = {
+            ("tcp", server.getsockname()[1]): sockets.CONNECTED,
+            ("tcp", client.getsockname()[1]): sockets.CONNECTED,
+            ("tcp", ended.getsockname()[1]): sockets.CLOSED,
+            ("tcp", idle.getsockname()[1]): sockets.BOUND,
+            ("udp", datagrams.getsockname()[1]): sockets.CONNECTED,
+        }
+        ended.close()
+        other.close()
+        yield names
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6], ids=["ipv4", "ipv6"])
+def test_sockets_that_do_not_listen_are_told_by_what_they_are(
+    family: socket.AddressFamily,
+) -> None:
+    with other_states(family) as expected:
+        by_kernel = {(s.protocol, s.port): s for s in linux.read_other_states(set(expected))}
+        by_proc = {(s.protocol, s.port): s for s in linux.read_proc_net(others=set(expected))}
+        found = {key: sock.state for key, sock in by_kernel.items()}
+        bound = {key for key, state in expected.items() if state == sockets.BOUND}
+        # What is bound only is told since Linux 6.8, and never by /proc/net.
+        assert {**expected, **found} == expected
+        assert set(expected) - set(found) <= bound
+        assert {key: sock.state for key, sock in by_proc.items()} == {
+            key: state for key, state in expected.items() if key not in bound
+        }
+        for key, sock in by_proc.items():
+            assert (sock.address, sock.peer) == (by_kernel[key].address, by_kernel[key].peer)
+        snapshot = linux.with_other_states(Snapshot((), {}, None, True), set(expected))
+        holders = {s.state: snapshot.holders.get(s.inode) for s in snapshot.sockets}
+        assert [holder.pid for holder in holders[sockets.CONNECTED] or ()] == [os.getpid()]
+        assert not holders[sockets.CLOSED]
+
+
+def test_the_kernel_chooses_among_many_ports() -> None:
+    with other_states(socket.AF_INET) as expected:
+        (port,) = [port for (_protocol, port), state in expected.items() if state == sockets.CLOSED]
+        many = {("tcp", number) for number in range(1, 2000)} | {("tcp", port)}
+        assert [sock.port for sock in linux.read_other_states(many) if sock.port == port] == [port]
+        assert linux.read_other_states(set()) == []
+        assert linux.read_other_states({("udp", port)}) == []
+
+
+def test_the_addresses_of_this_host_have_devices() -> None:
+    found = linux.read_addresses()
+    assert found["127.0.0.1"] == "lo"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to bind to a device")
+def test_the_device_of_a_socket_is_told() -> None:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        sock.bind(("0.0.0.0", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        (found,) = [s for s in linux.read_sockets() if s.port == port]
+    assert str(found) == f"0.0.0.0%lo:{port}"
+
+
+@pytest.mark.parametrize(
+    ("options", "may_trace", "hides"),
+    [
+        ("rw,nosuid", False, False),
+        ("rw,hidepid=1", False, False),
+        ("rw,hidepid=2", False, True),
+        ("rw,hidepid=invisible,gid=10", False, True),
+        ("rw,hidepid=ptraceable", False, True),
+        ("rw,hidepid=2", True, False),
+    ],
+)
+def test_processes_that_proc_leaves_out(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    options: str,
+    may_trace: bool,
+    hides: bool,
+) -> None:
+    (tmp_path / "mounts").write_text(f"/dev/sda / ext4 rw 0 0\nproc /proc proc {options} 0 0\n")
+    monkeypatch.setattr(linux, "has_capability", lambda _number: may_trace)
+    assert linux._hides_processes(str(tmp_path / "mounts")) is hides
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, and setpriv"
+)
+@pytest.mark.parametrize(
+    ("dropped", "missing"),
+    [
+        ("-sys_ptrace,-dac_override,-dac_read_search", "SYS_PTRACE and DAC_READ_SEARCH"),
+        ("-dac_override,-dac_read_search", "DAC_READ_SEARCH"),
+        ("-sys_ptrace", "SYS_PTRACE"),
+    ],
+)
+@pytest.mark.parametrize("hidepid", [False, True], ids=["seen", "hidden"])
+def test_the_missing_capabilities_are_named(dropped: str, missing: str, hidepid: bool) -> None:
+    """Also where /proc doesn't even show the process."""
+    if hidepid and "ptrace" not in dropped:
+        pytest.skip("with SYS_PTRACE, nothing is hidden")
+    mount = "mount -t proc -o hidepid=2 proc /proc || exit 77;" if hidepid else ""
+    command = ["unshare", "--mount", "sh", "-c", f'{mount} exec "$@"', "sh"]
+    command += ["setpriv", f"--bounding-set={dropped}", sys.executable, "-c", SEE]
+    env = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[8])}
+    with holding("AF_INET,SOCK_STREAM,127.0.0.1,", uid=pwd.getpwnam("nobody").pw_uid) as program:
+        done = subprocess.run(
+            [*command, str(program.ports[0])], env=env, capture_output=True, text=True, check=False
+        )
+    if done.returncode == 77:
+        pytest.skip("proc can't be mounted here")
+    assert done.stderr == ""
+    assert done.stdout.strip() == linux.NO_CAPABILITY.format(missing)
+
+
+SEE = """
+import sys
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import snapshot
+print(snapshot.take_snapshot({("tcp", int(sys.argv[1]))}).obstacle)
+"""
 
 
 @pytest.mark.slow

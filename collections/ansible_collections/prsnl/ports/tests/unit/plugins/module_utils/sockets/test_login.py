@@ -9,9 +9,16 @@ import os
 import pathlib
 import subprocess
 import sys
+import typing as t
 
 import pytest
-from ansible_collections.prsnl.ports.plugins.module_utils.sockets import login
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets import darwin, login
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.login import (
+    SSH_CONNECTION,
+    Login,
+    Session,
+    read_login,
+)
 
 COLLECTIONS = pathlib.Path(__file__).parents[8]
 CONNECTION = "192.0.2.7 50022 192.0.2.1 2222"
@@ -92,3 +99,71 @@ def test_this_process_is_part_of_it() -> None:
 )
 def test_reading_a_session(value: str, expected: login.Session | None) -> None:
     assert login.parse_session(value) == expected
+
+
+class Macs:
+    """The processes of a Mac, and the connections that some of them have."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, above: tuple[str, ...]) -> None:
+        names = (*above, "launchd")
+        own = os.getpid()
+        pids = [own, *range(900, 900 - len(names) + 2, -1), 1]
+        self.processes = {
+            pid: darwin.Process(pid, parent, name)
+            for pid, parent, name in zip(pids, [*pids[1:], 0], names, strict=True)
+        }
+        self.connections: dict[int, list[darwin.Connection]] = {}
+        monkeypatch.setattr(sys, "platform", "darwin")
+        monkeypatch.delenv(SSH_CONNECTION, raising=False)
+        monkeypatch.setattr(darwin, "read_processes", lambda: self.processes)
+        monkeypatch.setattr(darwin, "read_connections", lambda pid: self.connections.get(pid, []))
+
+    def connect(self, name: str, *connections: darwin.Connection) -> None:
+        [pid] = [pid for pid, process in self.processes.items() if process.name == name]
+        self.connections[pid] = list(connections)
+
+
+CLIENT = darwin.Connection(22, "192.0.2.7", 51515)
+FORWARDED = darwin.Connection(60001, "127.0.0.1", 5432)
+
+
+@pytest.mark.parametrize("sshd", ["sshd", "sshd-session"])
+def test_the_connection_of_the_sshd_above_is_that_of_a_mac(
+    monkeypatch: pytest.MonkeyPatch, sshd: str
+) -> None:
+    """Apple's sudo clears the variable, and its shells show their environment to nobody."""
+    mac = Macs(monkeypatch, ("python3", "sudo", "zsh", sshd, "sshd-listener"))
+    mac.connect(sshd, CLIENT, FORWARDED)
+    login = read_login()
+    assert login.session == Session("192.0.2.7", 51515, 22)
+    assert login.pids == set(mac.processes) - {1}
+
+
+def test_a_local_connection_within_tmux_does_not_forget_ssh(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mac = Macs(monkeypatch, ("python3", "zsh", "tmux"))
+    mac.processes[4000] = darwin.Process(4000, 1, "sshd-session")
+    mac.connect("sshd-session", CLIENT)
+    login = read_login()
+    assert login.port == 22
+    assert 4000 not in login.pids
+
+
+def test_a_mac_without_ssh_has_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    mac = Macs(monkeypatch, ("python3", "zsh", "Terminal"))
+    mac.connect("Terminal", CLIENT)
+    assert read_login().session is None
+
+
+def test_a_mac_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    mac = Macs(monkeypatch, ("python3", "zsh"))
+
+    def refuse() -> t.NoReturn:
+        raise OSError("no")
+
+    monkeypatch.setattr(darwin, "read_processes", refuse)
+    assert read_login() == Login(frozenset([os.getpid()]), None)
+    monkeypatch.setenv(SSH_CONNECTION, "192.0.2.7 51515 192.0.2.10 2222")
+    assert read_login().port == 2222
+    assert mac.processes

@@ -30,6 +30,7 @@ def test_a_socket_is_described_by_the_process_that_started_first() -> None:
             "protocol": "tcp",
             "family": "ipv6",
             "address": "::",
+            "device": None,
             "port": 80,
             "v6only": True,
             "pid": 900,

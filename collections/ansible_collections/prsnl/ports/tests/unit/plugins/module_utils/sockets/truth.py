@@ -37,8 +37,8 @@ ROW = re.compile(
     r"(?P<protocol>tcp|udp)\s+\S+\s+\d+\s+\d+\s+(?P<address>\S+):(?P<port>\d+)\s+\S+"
     r"(?P<users>\s+users:\(.*?\)\))?.*?(?:\s+ino:(?P<inode>\d+))?\s+sk:\S+(?P<rest>.*)"
 )
-# protocol, address, port, v6only, inode, pids
-Row = tuple[str, str, int, bool, int, tuple[int, ...]]
+# protocol, address, device, port, v6only, inode, pids
+Row = tuple[str, str, str, int, bool, int, tuple[int, ...]]
 
 
 def new_namespace() -> None:
@@ -117,13 +117,15 @@ def by_ss() -> list[Row]:
     for line in text.splitlines():
         match = ROW.fullmatch(line.rstrip())
         assert match, line
-        address = match["address"].partition("%")[0].strip("[]")
+        address, _percent, device = match["address"].partition("%")
+        address = address.strip("[]")
         # ss writes * for a socket that receives both families.
         v6only = "v6only:1" in match["rest"]
         rows.append(
             (
                 match["protocol"],
                 "::" if address == "*" else address,
+                device.strip("]"),
                 int(match["port"]),
                 v6only,
                 int(match["inode"] or 0),
@@ -140,6 +142,7 @@ def by_us() -> list[Row]:
         (
             sock.protocol,
             sock.address,
+            sock.device,
             sock.port,
             bool(sock.v6only),
             sock.inode,
@@ -174,7 +177,7 @@ def compare(rng: random.Random) -> tuple[int, list[str]]:
     differs = []
     if ours != theirs:
         differs.append(f"only ss: {set(theirs) - set(ours)} only ours: {set(ours) - set(theirs)}")
-    if fallback != sorted((row[0], row[1], row[2], row[4]) for row in theirs):
+    if fallback != sorted((row[0], row[1], row[3], row[5]) for row in theirs):
         differs.append(f"/proc/net: {fallback} ss: {theirs}")
     return len(theirs), differs
 

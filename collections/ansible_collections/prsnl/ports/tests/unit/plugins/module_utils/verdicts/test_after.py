@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 import typing as t
+from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 from ansible_collections.prsnl.ports.plugins.module_utils.plan import owners
@@ -18,9 +20,14 @@ from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import Lea
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.owners import ExpectedOwner
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     BECOME,
+    Container,
     Holder,
     Snapshot,
     Socket,
+)
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.redirects import (
+    Redirect,
+    Redirects,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts import (
     after as port_verify,
@@ -28,7 +35,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.verdicts import (
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts import (
     probes,
 )
-from worlds import ADA, NOW, World, daemon, endpoint, entry, plan
+from worlds import ADA, NOW, World, daemon, endpoint, entry, owner, plan
 
 
 def verify(world: World, *endpoints: HostEndpoint) -> list[port_verify.Verification]:
@@ -66,6 +73,73 @@ def test_one_dual_stack_socket_covers_both_families() -> None:
 
 
 LISTEN_LOOPBACK = ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"), [("10.0.0.1", "10.0.0.7"), ("127.0.0.1", "127.0.0.53")]
+)
+@pytest.mark.parametrize("is_bound", [False, True])
+def test_a_socket_on_another_address_is_nobodys_fault(
+    mine: str, theirs: str, is_bound: bool
+) -> None:
+    """Another service on an address of its own, a resolver's stub beside a DNS server."""
+    wanted = endpoint("forum.https", 443, listen=[mine])
+    wanted = replace(wanted, allowed=(ip_network(mine),))
+    world = World().hold(443, ADA, on=theirs)
+    if is_bound:
+        world.hold(443, "forum", on=mine)
+    (result,) = verify(world, wanted)
+    assert result.verdict == ("ok" if is_bound else "not bound")
+    assert [sock.address for sock in result.sockets] == [mine] * is_bound
+
+
+def test_sockets_of_other_devices_are_nobodys_fault() -> None:
+    world = World().hold(67, "kea", protocol="udp", device="eth0")
+    world.hold(67, ADA, protocol="udp", device="virbr0")
+    wanted = endpoint("kea.dhcp", 67, listen=["0.0.0.0"], protocol="udp")
+    (result,) = verify(world, wanted)
+    assert (result.verdict, result.as_dict()["live"]) == ("ok", "0.0.0.0%eth0:67")
+    stranger = World().hold(67, ADA, protocol="udp", device="virbr0")
+    assert verify(stranger, wanted)[0].verdict == "wrong owner"
+    assert verify(stranger, replace(wanted, device="eth0"))[0].verdict == "not bound"
+
+
+def test_the_kernel_binds_where_it_does() -> None:
+    """To all addresses, of one family or of both."""
+    vxlan = owner(kernel=True)
+    wanted = endpoint("flannel.vxlan", 8472, listen=LISTEN_LOOPBACK, protocol="udp", owner=vxlan)
+    (result,) = verify(World().hold(8472, protocol="udp"), wanted)
+    assert (result.verdict, result.bound_by) == ("ok", "the kernel")
+    (result,) = verify(World().hold(8472, ADA, protocol="udp"), wanted)
+    assert result.verdict == "wrong owner"
+
+
+@pytest.mark.parametrize(
+    ("is_certain", "is_published", "verdict"),
+    [(True, False, "redirected"), (False, False, "ok"), (True, True, "ok")],
+)
+def test_a_port_whose_packets_go_elsewhere_is_not_served(
+    is_certain: bool, is_published: bool, verdict: str
+) -> None:
+    class Rules(Redirects):
+        def of(self, *_words: t.Any) -> Redirect:
+            return Redirect("10.42.0.5:80", "nft inet x p handle 4", is_certain)
+
+    shop = Container("docker", "shop") if is_published else None
+    owned = owner(container={"engine": None, "name": "shop"}) if is_published else owner()
+    wanted = endpoint("shop.http", 80, owner=owned) if is_published else endpoint("shop.http", 80)
+    world = World()
+    for address in ("0.0.0.0", "::"):
+        world.hold(80, "shop", on=address, container=shop, published=is_published)
+    results = verify(world, wanted)
+    port_verify.apply_redirects(results, Rules())
+    assert results[0].verdict == verdict
+    assert results[0].messages == [
+        "packets to it go to 10.42.0.5:80, by the rule nft inet x p handle 4. Remove what made the"
+        " rule, or move the service."
+    ] * (verdict != "ok")
+
+
 CASES: dict[str, tuple[World, HostEndpoint, str, bool, list[str]]] = {
     "stopped": (
         World(),
@@ -291,7 +365,7 @@ class Host:
         holder = Holder(pid, self.process, None, "web", "web.service", self.since)
         return Snapshot(sockets, {1: (holder,), 2: (holder,)}, None, True)
 
-    def _probe(self, probe: str, address: str, port: int, timeout: float) -> None:
+    def _probe(self, probe: str, address: str, port: int, timeout: float, name: str) -> None:
         self.asked.append((probe, address, port))
         if self.now < self.answers_at:
             raise probes.ProbeError("no answer")

@@ -165,3 +165,31 @@ def test_files_are_read_as_they_are(tmp_path: pathlib.Path) -> None:
         RenderedFile(str(same), digest(b"listen 80\n"), digest(b"listen 80\n"), 2000),
     )
     assert configuration.read_configurations(str(tmp_path / "nothing")) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
+@pytest.mark.parametrize("kind", ["link", "second name", "pipe", "folder"])
+def test_what_a_service_puts_in_place_of_a_file_is_neither_read_nor_waited_for(
+    tmp_path: pathlib.Path, kind: str
+) -> None:
+    secret, folder = tmp_path / "secret", tmp_path / "service"
+    secret.write_text("root's", encoding="utf-8")
+    folder.mkdir()
+    os.chown(folder, 64321, 64321)
+    path = folder / "web.conf"
+    make: dict[str, t.Callable[[], None]] = {
+        "link": lambda: path.symlink_to(secret),
+        "second name": lambda: os.link(secret, path),
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+    }
+    make[kind]()
+    state = tmp_path / "state"
+    state.mkdir()
+    # Even its hash would tell whether root's file is what somebody thinks.
+    manifest = Manifest("web.service", True, {str(path): digest(b"root's")}, ENDPOINTS)
+    pathlib.Path(manifest_path("web.service", str(state))).write_text(manifest.as_text())
+    (read,) = configuration.read_configurations(str(state))
+    assert read.files[0].sha256 == ""
+    found = configuration.judge_configurations([read], PLAN, World().snapshot)
+    assert "was edited by hand since it was rendered" in str(found.faults)

@@ -124,6 +124,17 @@ HTTP = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
         ("postgres", [b"N", postgres_error(b"53300", b"too many clients")]),
         ("redis", [b"+PONG\r\n"]),
         ("redis", [b"-NOAUTH Authentication required.\r\n"]),
+        # Refusals of the very protocol.
+        ("http", [b"HTTP/1.1 400 Bad Request\r\n\r\n"]),
+        ("http", [b"HTTP/1.1 421 Misdirected Request\r\n\r\n"]),
+        ("http", [b"\0\0\x12\x04\0\0\0\0\0\0\x03\0\0\0\x80"]),
+        ("postgres", [postgres_error(b"53300", b"too many clients")]),
+        ("postgres", [postgres_error(b"08P01", b"unsupported frontend protocol")]),
+        ("postgres", [b"N", postgres_error(b"28000", b"role does not exist")]),
+        ("redis", [b"-ERR max number of clients reached\r\n"]),
+        ("redis", [b"-DENIED Redis is running in protected mode\r\n"]),
+        ("redis", [b"-NOPERM this user has no permissions\r\n"]),
+        ("redis", [b"-MASTERDOWN Link with MASTER is down\r\n"]),
     ],
 )
 def test_right_answers(probe: str, answers: list[bytes]) -> None:
@@ -148,8 +159,20 @@ def test_right_answers(probe: str, answers: list[bytes]) -> None:
             [b"N", postgres_error(b"57P03", b"the database system is starting up")],
             "PostgreSQL takes no connections: the database system is starting up",
         ),
-        ("redis", [b"-LOADING Dragonfly is loading\r\n"], "no +PONG or -NOAUTH, but '-LOAD'"),
-        ("redis", [HTTP], "no +PONG or -NOAUTH, but 'HTTP/'"),
+        ("postgres", [b"E\0\0\0\x08oops"], "no answer of PostgreSQL, but 'E\\x00\\x00\\x00\\x08'"),
+        (
+            "postgres",
+            [postgres_error(b"57P03", b"starting")],
+            "PostgreSQL takes no connections: starting",
+        ),
+        (
+            "redis",
+            [b"-LOADING Dragonfly is loading\r\n"],
+            "no +PONG or -NOAUTH, but '-LOADING Dra'",
+        ),
+        ("redis", [b"-oops\r\n"], "no +PONG or -NOAUTH, but '-oops\\r\\n'"),
+        ("redis", [b"ERROR\r\n"], "no +PONG or -NOAUTH, but 'ERROR\\r\\n'"),
+        ("redis", [HTTP], "no +PONG or -NOAUTH, but 'HTTP/1.'"),
     ],
 )
 def test_wrong_answers_are_quoted(probe: str, answers: list[bytes], expected: str) -> None:
@@ -192,20 +215,59 @@ VERSIONS = pytest.mark.parametrize(
 
 
 @VERSIONS
-def test_a_server_that_refuses_the_name_speaks_tls(version: ssl.TLSVersion) -> None:
+@pytest.mark.parametrize("probe", ["tls", "http"])
+@pytest.mark.parametrize(
+    "alert",
+    [
+        ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME,
+        ssl.ALERT_DESCRIPTION_INTERNAL_ERROR,
+        ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE,
+        ssl.ALERT_DESCRIPTION_ACCESS_DENIED,
+    ],
+)
+def test_a_server_that_refuses_speaks_tls(
+    version: ssl.TLSVersion, alert: ssl.AlertDescription, probe: str
+) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = context.maximum_version = version
-    context.sni_callback = lambda *_arguments: ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+    context.sni_callback = lambda *_arguments: alert
     with serving(tls(context, answering())) as port:
-        assert fault("tls", port) == ""
+        assert fault(probe, port) == ""
 
 
 @VERSIONS
-def test_a_server_without_a_certificate_does_not(version: ssl.TLSVersion) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = context.maximum_version = version
-    with serving(tls(context, answering())) as port:
-        assert fault("tls", port).startswith("no TLS handshake: ")
+@pytest.mark.parametrize("probe", ["tls", "http"])
+def test_a_server_that_wants_a_certificate_speaks_tls(
+    context: ssl.SSLContext, version: ssl.TLSVersion, probe: str
+) -> None:
+    context.minimum_version, context.maximum_version = version, version
+    context.verify_mode = ssl.CERT_REQUIRED
+    try:
+        with serving(tls(context, answering(HTTP))) as port:
+            assert fault(probe, port) == ""
+    finally:
+        context.verify_mode = ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.maximum_version = ssl.TLSVersion.TLSv1_3
+
+
+def test_the_name_of_the_server_is_asked_for(context: ssl.SSLContext) -> None:
+    """In TLS and as Host: others that have the same port are refused."""
+    asked: list[str | None] = []
+    heard: list[bytes] = []
+
+    def handle(connection: socket.socket) -> None:
+        heard.append(connection.recv(4096))
+        connection.sendall(HTTP)
+
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    try:
+        with serving(tls(context, handle)) as port:
+            probes.run_probe("http", "127.0.0.1", port, 5, "forum.example.org")
+    finally:
+        context.sni_callback = None
+    assert asked == ["forum.example.org"]
+    assert b"Host: forum.example.org\r\n" in heard[0]
 
 
 def test_nobody_answers() -> None:

@@ -18,6 +18,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     Socket,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts import strangers
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.after import verify_plan
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.limits import PortLimits
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.strangers import Allowed
 from worlds import ADA, NOW, World, daemon, endpoint
@@ -38,14 +39,14 @@ def find(
     login: Login = NOBODY,
     known: t.Sequence[Socket] = (),
 ) -> list[strangers.Listener]:
+    judged = verify_plan(endpoints, world.snapshot, registry="", now=NOW)
     return strangers.find_unregistered(
-        endpoints,
         world.snapshot,
         allowed=allowed,
         leases=leases,
         login=login,
         limits=LIMITS,
-        known=known,
+        known=[*known, *(sock for result in judged for sock in result.sockets)],
         registry="registry/ports.yml",
         now=NOW,
     )
@@ -70,6 +71,24 @@ def test_what_the_plan_has_is_judged_elsewhere() -> None:
     world = World().hold(80, ADA).hold(80, ADA, protocol="udp").hold(79, ADA)
     plan = [endpoint("web.http", 80), endpoint("web.old", 79, expect="silent")]
     assert [(found.port, found.protocol) for found in find(world, *plan)] == [(80, "udp")]
+
+
+@pytest.mark.parametrize("listen", [["10.0.0.1"], ["127.0.0.1"], ["fd00::1"]])
+def test_a_socket_on_other_addresses_is_nobodys(listen: list[str]) -> None:
+    """Another service's web server on its own address, a resolver's stub beside a DNS server."""
+    plan = endpoint("forum.https", 443, listen=listen)
+    world = World().hold(443, ADA, on="10.0.0.7")
+    assert [found.held_by for found in find(world, plan)] == ["node (ada)"]
+    own = World().hold(443, "forum", on="10.0.0.7")
+    assert find(own, plan) == []
+
+
+def test_what_the_kernel_has_is_not_to_be_stopped() -> None:
+    (found,) = find(World().hold(8472, protocol="udp"))
+    assert found.message == (
+        "8472/udp is not registered, but held on 0.0.0.0 by the kernel itself. Register it in"
+        " registry/ports.yml, or allow it with a reason."
+    )
 
 
 def test_different_holders_of_a_port_are_told_apart() -> None:

@@ -123,7 +123,7 @@ def _service(name: str, hosts: str, port: int, users: list[str], endpoints: int)
         "description": f"The service {name}",
         "hosts": hosts,
         "environments": ["production"],
-        "owner": {"process": [name], "user": name, "unit": [f"{name}.service"]},
+        "owner": {"linux": {"process": [name], "user": name, "unit": [f"{name}.service"]}},
         "endpoints": {
             word: {
                 "port": port + number,

@@ -220,6 +220,9 @@ def test_a_service_alone() -> None:
         "runbooks",
         "readings",
     ]
+    part = text[text.index('id="differences"') : text.index('id="runbooks"')]
+    assert "unit data_0.service" in part
+    assert "web_0" not in part
     assert set(document.values("data-endpoint")) == {"data_0.one", "data_0.two"}
     assert "web_0" not in document.text.replace("web_0.service", "")
     with pytest.raises(KeyError):

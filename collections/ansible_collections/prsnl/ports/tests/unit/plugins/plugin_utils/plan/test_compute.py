@@ -74,6 +74,8 @@ def test_an_internal_endpoint_is_for_its_consumers() -> None:
             "kernel": False,
         },
         "probe": "tcp",
+        "server_name": None,
+        "device": None,
         "metrics": None,
         "routes": {},
         "browser_origin": False,
@@ -171,6 +173,38 @@ def test_a_target_is_reached_in_a_family_in_which_it_listens() -> None:
     known = load.parse(BASE, "ports.yml")
     targets = compute.targets(known, topology, "back1", known.endpoints["shop.http"])
     assert [target.address for target in targets] == ["2001:db8::1"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "meet"),
+    [
+        (b"eth0", b"eth1", False),
+        (b"eth0", b"eth0", True),
+        (b"eth0", None, True),
+        (None, b"eth0", True),
+    ],
+)
+def test_services_of_different_devices_share_a_port(
+    first: bytes | None, second: bytes | None, meet: bool
+) -> None:
+    """As two DHCP servers do, each for the guests on its own bridge."""
+    source = BASE.replace(b"to: 20001", b"to: 21001").replace(
+        b"port: 20001\n", b"port: 21001\n        exception: As the inventory has it\n"
+    )
+    for name, device in ((b"http", first), (b"sql", second)):
+        if device:
+            start = source.index(b"      %s:\n" % name)
+            place = source.index(b"port: 21001\n", start)
+            source = source[:place] + b"device: %s\n        " % device + source[place:]
+    known = load.parse(source, "ports.yml")
+    topology = Topology(
+        groups={"front": ["one"], "back": ["one"]}, hosts={"one": Host("production")}
+    )
+    if meet:
+        with pytest.raises(PlanError, match="21001/tcp is wanted twice"):
+            compute.compute_plan(known, topology, "one")
+    else:
+        assert compute.compute_plan(known, topology, "one").endpoints
 
 
 def test_two_services_of_different_groups_meet_on_a_host() -> None:

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import collections
-import pathlib
 import typing as t
 
 import pytest
 from ansible.errors import AnsibleError
 from ansible.template import trust_as_template
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import load
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Registry
 
 LITERAL = {"port_environment": "test", "port_system": "linux", "port_addresses": ["192.0.2.7"]}
 TEMPLATE = {
@@ -115,35 +114,65 @@ def test_no_host_is_reached_there(address: str) -> None:
     assert controller.topology(hosts).hosts["web"].addresses == ()
 
 
-BASE = pathlib.Path(__file__).parents[1] / "registry" / "base.yml"
+SERVICE = {
+    "description": "Shop",
+    "hosts": "shops",
+    "environments": ["test"],
+    "endpoints": {
+        "http": {"port": 8080, "exposure": "internal", "consumers": ["fronts", "lab", "shop"]}
+    },
+}
+GROUPS = dict.fromkeys(("shops", "fronts", "elsewhere", "routers"), "Hosts")
+VRRP = {"description": "VRRP", "protocol": "vrrp", "hosts": "routers", "environments": ["test"]}
+
+
+def known_by(monkeypatch: pytest.MonkeyPatch, **changes: t.Any) -> None:
+    data = {"services": {"shop": SERVICE}, "groups": GROUPS, "networks": {"lab": {}}, **changes}
+    known = Registry.from_data(data, "ports.yml", b"")
+    monkeypatch.setattr(controller, "current_registry", lambda: known)
+
+
+def told(environment: str = "test", **groups: list[str]) -> list[str]:
+    hostvars = {"a": {"port_environment": environment, "port_addresses": ["192.0.2.8"]}}
+    variables = {"groups": {"all": ["a"], "ungrouped": [], **groups}, "hostvars": hostvars}
+    return controller.absent_groups({**variables, "inventory_hostname": "a"})
+
+
+def test_a_group_that_the_inventory_lacks_is_told_with_what_it_may_mean(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known_by(monkeypatch, protocols={"addresses": VRRP})
+    assert told(shops=["a"], fronts=[], routers=[]) == []
+    (only,) = told(shop=["a"], fronts=[], routers=[])
+    assert only == (
+        "ports.yml:1: the inventory has no group 'shops', so nobody is placed there: shop.http;"
+        " did you mean 'shop'?"
+    )
+    places, consumers, protocols = told()
+    assert "'shops'" in places
+    assert "'fronts'" in consumers
+    assert "'routers', so nobody is placed there: addresses" in protocols
+    assert told("other") == [], "nothing of it is in that environment"
 
 
 @pytest.mark.parametrize(
-    ("groups", "told"),
+    ("plan", "expected"),
     [
-        ({"front": ["one"], "back": ["one"]}, []),
-        ({"front": ["one"], "back": []}, []),
-        ({"frnt": ["one"], "back": ["one"]}, ["no group front, on which the registry places shop"]),
-        ({"front": ["one"], "bck": []}, ["no group back, on which the registry places store"]),
+        (
+            {"endpoints": [], "environment": "test"},
+            "a has no plan: the registry places nothing on shop",
+        ),
+        ({"endpoints": [{}], "environment": "test"}, ""),
+        ({"endpoints": [], "protocols": [{}], "environment": "test"}, ""),
     ],
 )
-def test_groups_that_the_inventory_lacks(
-    groups: dict[str, list[str]], told: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_host_without_a_plan_is_told_with_its_groups(
+    plan: dict[str, t.Any], expected: str
 ) -> None:
-    monkeypatch.setattr(controller, "current_registry", lambda: load.read(str(BASE)))
-    variables = {"groups": {"all": ["one"], **groups}, "inventory_hostname": "one"}
-    plan = {"environment": "staging", "endpoints": [{}]}
-    found = controller.unplanned(variables, plan)
-    assert len(found) == len(told)
-    for message, words in zip(found, told, strict=True):
-        assert words in message
-        assert f"did you mean '{'frnt' if 'front' in words else 'bck'}'?" in message
-    [empty] = controller.unplanned(
-        {
-            "groups": {"all": ["one"], "front": [], "back": [], "odd": ["one"]},
-            "inventory_hostname": "one",
-        },
-        {"environment": "staging", "endpoints": []},
-    )
-    assert empty.startswith("one: the registry plans no endpoint for it in staging")
-    assert "its groups are odd" in empty
+    groups = {"all": ["a"], "ungrouped": [], "shop": ["a"], "others": ["b"]}
+    text = controller.without_plan({"groups": groups, "inventory_hostname": "a"}, plan)
+    assert text.startswith(expected)
+    assert ("on shop in the environment test" in text) is bool(expected)
+    if expected:
+        alone = {"groups": {"all": ["a"], "ungrouped": ["a"]}, "inventory_hostname": "a"}
+        assert "it is in no group of the inventory" in controller.without_plan(alone, plan)

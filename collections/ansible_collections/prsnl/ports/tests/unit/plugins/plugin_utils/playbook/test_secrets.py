@@ -77,6 +77,24 @@ def test_a_certificate_has_several_lines(path: pathlib.Path) -> None:
     assert secrets.read(path, public=True, lines=True) == "one\ntwo"
 
 
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("end", range(1, len(CERTIFICATE + KEY) - 1))
+def test_a_certificate_that_is_cut_off_is_an_error(path: pathlib.Path, end: int) -> None:
+    """Unless what is left is whole, as far as anybody can tell."""
+    text = (CERTIFICATE + KEY)[:end]
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    if text.strip() == CERTIFICATE.strip() or not text.startswith("-----BEGIN"):
+        assert secrets.read(path, lines=True) == text.strip()
+        return
+    with pytest.raises(secrets.SecretError, match=r"is cut off, as after a full disk: .* no end"):
+        secrets.read(path, lines=True)
+
+
 def race(path: pathlib.Path) -> str:
     return secrets.make(path, 32, ALPHABET)
 

@@ -10,6 +10,7 @@ import re
 import typing as t
 
 import hypothesis
+import pytest
 import yaml
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references import (
     context,
@@ -18,7 +19,10 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.references import (
     places,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.documents import Document
-from ansible_collections.prsnl.ports.plugins.plugin_utils.references.kinds import compose
+from ansible_collections.prsnl.ports.plugins.plugin_utils.references.kinds import (
+    compose,
+    javascript,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.parts import Part
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references.yaml_nodes import Tree
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import load
@@ -190,6 +194,35 @@ def test_only_the_ports_that_are_meant_change(template: str, encoding: str) -> N
     again, verdicts = rewritten(after, encoding)
     assert again == result
     assert judge.STALE not in verdicts
+
+
+DEEP = 40_000
+BOMB = "\n".join(
+    ["a0: &a0 [5432, 5432]", *(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40))]
+)
+
+
+@pytest.mark.parametrize("kind", finders.Kind)
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(opened * DEEP for opened in ("[", "{", "(", "<", "`", "- ", "${")),
+        BOMB,
+        "a: &a [5432, *a]\nb: {<<: &b {c: 1, <<: *b}}",
+        "port(5432, " * 30 + ")" * 30,
+        "f(a)(b " * 22 + ")" * 22 + ", port: 5432",
+    ],
+    ids=[*"[{(<`-$", "aliases", "an alias in itself", "calls", "calls of calls"],
+)
+def test_no_file_costs_more_than_others(kind: finders.Kind, text: str) -> None:
+    """Neither the process, nor all of the memory, nor the patience of whoever waits."""
+    text += "\nservices:\n  db: {image: postgres, ports: ['5432:5432']}\n"
+    list(finders.find(kind, text, context.Context("x/y.service")))
+
+
+def test_words_of_nested_calls_are_no_more_than_those_of_a_person() -> None:
+    values = list(javascript._values(Part.whole("f(a)(b " * 22 + ")" * 22 + ", port: 5432")))
+    assert all(len(value.words) <= 32 for value in values)
 
 
 @hypothesis.settings(max_examples=300)

@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 import typing as t
 
+import cuts
 import pytest
 from ansible_collections.prsnl.ports.plugins.plugin_utils.references import scan, tree
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import load
@@ -234,6 +235,30 @@ def test_a_full_disk_changes_nothing(
     )
     assert sorted(os.listdir(tmp_path)) == ["a.env", "b.env"]
     assert (tmp_path / "a.env").read_text() == (tmp_path / "b.env").read_text() == STALE
+
+
+def test_kill_before_every_write_leaves_old_or_new_files(tmp_path: pathlib.Path) -> None:
+    """And another run does the rest, and removes what was left."""
+    names = ["a.env", "sub/b.env", "sub/c.env"]
+
+    def work() -> None:
+        found = scan.scan(REGISTRY, str(tmp_path))
+        found.rewrite(found.changes())
+
+    def prepare() -> None:
+        put(tmp_path, *names)
+
+    old, new = STALE, STALE.replace("5432", "5433")
+    seen = set()
+    for write in cuts.every_cut(work, prepare):
+        texts = [(tmp_path / name).read_text() for name in names]
+        assert set(texts) <= {old, new}, write
+        seen.add(texts.count(new))
+        work()
+        assert [(tmp_path / name).read_text() for name in names] == [new] * 3
+        left = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert sorted(str(path.relative_to(tmp_path)) for path in left) == names
+    assert seen == {0, 1, 2, 3}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user to become")

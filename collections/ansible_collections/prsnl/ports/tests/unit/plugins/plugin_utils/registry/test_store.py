@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import signal
@@ -15,6 +16,7 @@ import sys
 import time
 import typing as t
 
+import cuts
 import pytest
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import store
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.store import StoreError
@@ -199,6 +201,52 @@ def test_a_lock_that_is_a_link_is_not_followed(file: pathlib.Path) -> None:
     with pytest.raises(StoreError, match=r"can't be written: .*\.ports\.yml\.lock"):
         replace(file)
     assert (file.parent / "precious").read_text() == "precious"
+
+
+def test_a_lock_file_that_was_replaced_meanwhile_is_no_lock(
+    file: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its former holder removes it between a writer's opening and locking it."""
+    lock = file.parent / ".ports.yml.lock"
+    flock = fcntl.flock
+    calls: list[int] = []
+
+    def replaced(handle: int, operation: int) -> None:
+        if not calls:
+            lock.unlink()
+        calls.append(operation)
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", replaced)
+    with store.locked(str(file), "first"):
+        assert len(calls) == 2
+        with pytest.raises(StoreError, match=r"is being changed by .* \(first\)"):
+            replace(file, patience=0.05)
+    replace(file)
+
+
+def test_kill_before_every_write_leaves_the_old_or_the_new_file(file: pathlib.Path) -> None:
+    """Whatever it leaves beside it stops nobody, and is gone after the next change."""
+
+    def work() -> None:
+        with store.locked(str(file), "test") as held:
+            held.replace(NEW)
+
+    def prepare() -> None:
+        for path in file.parent.iterdir():
+            if path != file:
+                path.unlink()
+        file.write_bytes(OLD)
+
+    seen = set()
+    for write in cuts.every_cut(work, prepare):
+        seen.add(file.read_bytes())
+        with store.locked(str(file), "next", patience=0) as held:
+            assert held.source in (OLD, NEW), write
+            held.replace(NEW + b"# more\n")
+        assert file.read_bytes() == NEW + b"# more\n"
+        assert names(file.parent) == ["ports.yml"]
+    assert seen == {OLD, NEW}
 
 
 WRITER = """

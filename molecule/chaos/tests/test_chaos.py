@@ -1,0 +1,157 @@
+"""site.yml is killed again and again on fresh hosts, and ends as if nothing had happened.
+
+Every kill ends the run on the controller with all that it has started, at a random moment: after a
+random time, while packages install, or while the firewall changes; and half of them come after what
+just worked on a host was killed there. CHAOS_KILLS says how many there are, SEED repeats them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from lab import ROOT, Run, on, on_all, plans, play
+
+KILLS = int(os.environ.get("CHAOS_KILLS", "3"))
+SEED = int(os.environ.get("SEED") or random.randrange(1 << 32))  # noqa: S311
+# Seconds. A run that nobody has cut off takes about twice as long.
+SPAN = 90.0
+# What a run prints before the moments that matter most, and how long these take.
+MOMENTS = {
+    "installing": (re.compile(r": installing "), 15.0),
+    "firewall": (re.compile(r"^TASK \[.*[Oo]pen what the registry declares"), 8.0),
+    "any time": (re.compile(r"^PLAY "), SPAN),
+}
+# Kills one of the processes by which Ansible, APT or a role works on a host as root.
+KILL_WORK = r"""
+work='AnsiballZ[_]|/usr/bin/apt-ge[t]|/usr/bin/dpk[g]|pg_createcluste[r]|/usr/sbin/nf[t]'
+pid=$(pgrep -f "$work" | shuf -n 1)
+[ -z "$pid" ] || kill -9 "$pid"
+"""
+LEFTOVERS = r"""
+exec 2>/dev/null
+find / -xdev -name '.prsnl-ports-*' -o -name '.prsnl-unfinished-*' -o -name '*.unfinished'
+find /run/prsnl-ports -name '.prsnl-ports-*' -o -name 'check-*'
+find /var/lib/prsnl-ports/undo /run/prsnl-ports/undo -mindepth 1
+ls /usr/sbin/policy-rc.d /var/lib/prsnl-ports/policy-rc.d
+systemctl list-units --all --plain --no-legend 'prsnl-*.timer' | grep -v '^prsnl-ports-exporter'
+dpkg --audit
+cat /run/prsnl-ports/lock
+true
+"""
+# Whatever runs is what is on the disk: programs, definitions of units, and what was rendered.
+STALE = r"""
+exec 2>/dev/null
+for link in /proc/[0-9]*/exe; do readlink "$link"; done | grep -F '(deleted)'
+systemctl show --property=Id,NeedDaemonReload '*.service' '*.timer' '*.socket' |
+    grep -B1 'Reload=yes'
+systemctl --failed --plain --no-legend
+grep -l '"applied": false' /var/lib/prsnl-ports/*.json
+true
+"""
+
+
+class Site:
+    """A run of site.yml that is going to be killed."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            ["ansible-playbook", "site.yml", "-i", "inventories/lab"],
+            cwd=ROOT,
+            env=os.environ
+            | {
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                "ANSIBLE_FORCE_COLOR": "0",
+                "ANSIBLE_NOCOLOR": "1",
+                "PYTHONUNBUFFERED": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.last = ""
+        self._seen = {name: threading.Event() for name in MOMENTS}
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("TASK ["):
+                self.last = line.strip(" *\n")
+            for name, (pattern, _length) in MOMENTS.items():
+                if pattern.search(line):
+                    self._seen[name].set()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def wait(self, moment: str, seconds: float) -> None:
+        """Wait for a moment, and then for so many seconds, unless the run ends before."""
+        end = time.monotonic() + SPAN
+        while not (self._seen[moment].is_set() or self.has_ended or time.monotonic() > end):
+            time.sleep(0.1)
+        end = time.monotonic() + seconds
+        while not self.has_ended and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it and everything that it has started on the controller."""
+        # Ansible's workers have sessions of their own and would go on.
+        family = [self._process.pid]
+        for parent in family:
+            for children in Path(f"/proc/{parent}/task").glob("*/children"):
+                with suppress(OSError):
+                    family += map(int, children.read_text().split())
+        for process in family:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._process.wait()
+
+
+def succeed() -> Run:
+    run = play()
+    assert run.code == 0, run.output
+    return run
+
+
+def test_killed_runs_leave_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = random.Random(SEED)  # noqa: S311 - a seed repeats it
+    told = [f"SEED={SEED} CHAOS_KILLS={KILLS}"]
+    try:
+        for number in range(KILLS):
+            moment = list(MOMENTS)[number % len(MOMENTS)]
+            seconds = rng.uniform(0, MOMENTS[moment][1])
+            host = rng.choice(sorted(plans())) if rng.random() < 0.5 else ""
+            rest = rng.uniform(0, 5)
+            site = Site()
+            site.wait(moment, seconds)
+            if host:
+                on(host, KILL_WORK, check=False)
+                site.wait(moment, rest)
+            ended = " (it had ended)" if site.has_ended else ""
+            site.kill()
+            told.append(
+                f"{number + 1:2} {seconds:5.1f} s after '{moment}', in {site.last}{ended}"
+                + (f", {rest:.1f} s after what worked on {host}" if host else "")
+            )
+        last = succeed()
+        told.append(f"recovered: {len(re.findall('was cut off, and', last.output))}")
+        quiet = succeed()
+        changed = {host: quiet.recap(host)["changed"] for host in plans()}
+        assert changed == dict.fromkeys(plans(), 0), quiet.output
+        assert on_all(lambda host: on(host, LEFTOVERS).strip()) == dict.fromkeys(plans(), "")
+        assert on_all(lambda host: on(host, STALE).strip()) == dict.fromkeys(plans(), "")
+    finally:
+        with capsys.disabled():
+            print("\n" + "\n".join(told))

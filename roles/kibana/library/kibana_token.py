@@ -1,0 +1,233 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kibana_token
+short_description: Have a token of the service account elastic/kibana that Elasticsearch accepts
+version_added: 0.4.0
+description:
+  - Asks Elasticsearch whether it knows the token, and for another one if it doesn't, as after it
+    was built anew. Whoever keeps the token has to keep what is returned.
+  - A token of the API is known to all nodes of a cluster. One of the same name gives way to it.
+  - Elasticsearch is waited for. In check mode it is asked once, and no token is made.
+options:
+  urls:
+    description:
+      - The addresses of nodes. The first one that answers counts.
+    type: list
+    elements: str
+    required: true
+  authority:
+    description:
+      - The text of the certificates that those of the nodes are signed by, in PEM format.
+    type: str
+    required: true
+  password:
+    description:
+      - The password of the user C(elastic).
+    type: str
+    required: true
+  name:
+    description:
+      - The name of the token.
+    type: str
+    required: true
+  token:
+    description:
+      - The token that there is, or an empty text.
+    type: str
+    default: ''
+  timeout:
+    description:
+      - How long to wait for Elasticsearch, in seconds.
+    type: int
+    default: 600
+attributes:
+  check_mode:
+    description: Can run in check mode without changing anything.
+    support: full
+  diff_mode:
+    description: Shows what it changes, with --diff.
+    support: none
+author:
+  - PRSNL Ports contributors (@prsnl)
+"""
+
+EXAMPLES = r"""
+- name: Have a token
+  kibana_token:
+    urls: [https://search.example.com:1234]
+    authority: "{{ lookup('prsnl.ports.secret', 'authority', kind='pem', create=false) }}"
+    password: "{{ lookup('prsnl.ports.secret', 'elasticsearch-elastic') }}"
+    name: shop
+  register: asked
+  no_log: true
+"""
+
+RETURN = r"""
+token:
+  description: The token that Elasticsearch accepts; in check mode the given one.
+  returned: success
+  type: str
+"""
+
+import base64
+import http
+import json
+import ssl
+import time
+import typing as t
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from ansible.module_utils.basic import AnsibleModule
+
+USER = "elastic"
+ACCOUNT = "/_security/service/elastic/kibana/credential/token"
+AUTHENTICATE = "/_security/_authenticate"
+# Seconds for an answer, and between two questions.
+ANSWER = 15
+PAUSE = 3.0
+# How often a password is tried: a node that has just started may not know its users yet.
+TRIES = 5
+REMEDY = (
+    " Put the right one into its file on the controller (or elasticsearch_password), or let"
+    " Elasticsearch have that one: elasticsearch-reset-password -u elastic -i, on one of its hosts"
+)
+
+
+class TokenError(Exception):
+    """There is no token, as the operator is to read it."""
+
+
+class Answer(t.NamedTuple):
+    """What Elasticsearch answers; the status is 0 if it doesn't."""
+
+    status: int
+    text: str
+
+
+class Elasticsearch:
+    """The nodes of a cluster."""
+
+    def __init__(self, urls: t.Sequence[str], authority: str, password: str) -> None:
+        self._urls = urls
+        self._context = ssl.create_default_context(cadata=authority) if authority else None
+        login = base64.b64encode(f"{USER}:{password}".encode()).decode()
+        self._basic = f"Basic {login}"
+
+    def ask(self, path: str, method: str = "GET", authorization: str = "") -> Answer:
+        """Return the first node's answer that is one; the last failure without any."""
+        answer = Answer(0, "there is no node")
+        for url in self._urls:
+            request = urllib.request.Request(  # noqa: S310 - the registry's addresses
+                url.rstrip("/") + path,
+                method=method,
+                headers={"Authorization": authorization or self._basic},
+            )
+            try:
+                with urllib.request.urlopen(  # noqa: S310
+                    request, timeout=ANSWER, context=self._context
+                ) as response:
+                    return Answer(response.status, response.read().decode(errors="replace"))
+            except urllib.error.HTTPError as error:
+                answer = Answer(error.code, f"{url} answers {error.code}")
+                if error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                    return answer
+            except (OSError, ValueError) as error:
+                answer = Answer(0, f"{url}: {getattr(error, 'reason', error)}")
+        return answer
+
+    def knows(self, token: str) -> Answer:
+        """Return the answer to who comes with this token."""
+        return self.ask(AUTHENTICATE, authorization=f"Bearer {token}")
+
+    def make(self, name: str) -> str:
+        """Return a new token.
+
+        :raises TokenError: Elasticsearch makes none.
+        """
+        path = f"{ACCOUNT}/{urllib.parse.quote(name)}"
+        # One whose text is lost is of no use to anybody.
+        self.ask(path, "DELETE")
+        answer = self.ask(path, "POST")
+        try:
+            token = str(json.loads(answer.text)["token"]["value"])
+        except (KeyError, TypeError, ValueError):
+            token = ""
+        if answer.status != http.HTTPStatus.OK or not token.strip():
+            raise TokenError(f"Elasticsearch made no token {name}: {answer.text[:200]}")
+        return token
+
+
+def have(
+    nodes: Elasticsearch, token: str, name: str, timeout: float, pause: t.Callable[[float], None]
+) -> str:
+    """Return a token that is accepted: the given one, or else a new one.
+
+    :param timeout: seconds until Elasticsearch has to answer.
+    :param pause: waits so many seconds.
+    :raises TokenError: Elasticsearch doesn't answer, or doesn't accept the password.
+    """
+    end = time.monotonic() + timeout
+    tries = 0
+    while True:
+        answer = nodes.knows(token) if token else Answer(401, "")
+        if answer.status == http.HTTPStatus.OK:
+            return token
+        if answer.status in (401, 403):
+            answer = nodes.ask(AUTHENTICATE)
+            if answer.status == http.HTTPStatus.OK:
+                return nodes.make(name)
+            tries += answer.status in (401, 403)
+        if tries >= TRIES:
+            raise TokenError(
+                f"Elasticsearch ({answer.text}) accepts neither the token nor the password of"
+                f" {USER}.{REMEDY}"
+            )
+        if time.monotonic() > end:
+            raise TokenError(
+                f"Elasticsearch was waited for {timeout:g} s: {answer.text}. Provision it first"
+            )
+        pause(PAUSE)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "urls": {"type": "list", "elements": "str", "required": True},
+            "authority": {"type": "str", "required": True},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "name": {"type": "str", "required": True},
+            "token": {"type": "str", "default": "", "no_log": True},
+            "timeout": {"type": "int", "default": 600},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    try:
+        nodes = Elasticsearch(params["urls"], params["authority"], params["password"])
+        if module.check_mode:
+            is_known = params["token"] and nodes.knows(params["token"]).status == http.HTTPStatus.OK
+            module.exit_json(changed=not is_known, token=params["token"])
+        token = have(nodes, params["token"], params["name"], params["timeout"], time.sleep)
+    except (OSError, ValueError) as error:
+        # In check mode, the authority may be still to be made.
+        if module.check_mode:
+            module.exit_json(changed=True, token=params["token"])
+        module.fail_json(msg=f"The authority can't be used: {error}")
+    except TokenError as error:
+        module.fail_json(msg=str(error))
+    # Ansible takes the given token out of this again; it is there already.
+    module.exit_json(changed=token != params["token"], token=token)
+
+
+if __name__ == "__main__":
+    main()
