@@ -286,13 +286,24 @@ def _addresses(topology: Topology, host: str, peer: str) -> tuple[str, ...]:
 def _bind(here: Host, endpoint: Endpoint, remote: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The addresses to listen on, and those on which a socket may be."""
     if endpoint.addresses:
-        return endpoint.addresses, tuple(addresses.host_cidr(a) for a in endpoint.addresses)
+        return endpoint.addresses, tuple(
+            cidr for address in endpoint.addresses for cidr in _allowed(address)
+        )
     if remote:
         return (
             tuple(addresses.ANY[family] for family in here.families),
             tuple(addresses.ANYONE.values()),
         )
     return (addresses.LOOPBACK[here.families[0]],), tuple(addresses.LOOPBACKS.values())
+
+
+def _allowed(address: str) -> tuple[str, ...]:
+    """What a socket receives: all of its family on a wildcard, and of both on `::`."""
+    if address == addresses.ANY["ipv6"]:
+        return tuple(addresses.ANYONE.values())
+    if address == addresses.ANY["ipv4"]:
+        return (addresses.ANYONE["ipv4"],)
+    return (addresses.host_cidr(address),)
 
 
 def _refuse_conflicts(registry: Registry, host: str, planned: list[PlannedEndpoint]) -> None:

@@ -176,6 +176,25 @@ def test_a_target_is_reached_in_a_family_in_which_it_listens() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "allowed"),
+    [
+        (b'"0.0.0.0"', ("0.0.0.0/0",)),
+        (b'"::"', ("0.0.0.0/0", "::/0")),
+        (b'"10.0.0.5"', ("10.0.0.5/32",)),
+        (b'"2001:db8::1"', ("2001:db8::1/128",)),
+    ],
+)
+def test_addresses_allow_what_a_socket_on_them_receives(
+    given: bytes, allowed: tuple[str, ...]
+) -> None:
+    source = BASE.replace(b"port: 20001\n", b"port: 20001\n        addresses: [%s]\n" % given)
+    known = load.parse(source, "ports.yml")
+    plan = compute.compute_plan(known, INVENTORY, "front1")
+    (planned,) = [p for p in plan.endpoints if p.endpoint.id == "shop.http"]
+    assert planned.allowed == allowed
+
+
+@pytest.mark.parametrize(
     ("first", "second", "meet"),
     [
         (b"eth0", b"eth1", False),
