@@ -46,8 +46,8 @@ def newer(text: str) -> t.Iterator[str]:
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             if isinstance(node.left, ast.Dict) or isinstance(node.right, ast.Dict):
                 yield f"{node.lineno}: {ast.unparse(node)}"
-        elif isinstance(node, ast.keyword) and node.arg == "strict":
-            yield f"{node.lineno}: strict"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "zip" and node.keywords:
+            yield f"{node.lineno}: {ast.unparse(node)}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
