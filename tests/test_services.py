@@ -13,11 +13,13 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import textwrap
 import typing as t
+import urllib.parse
 
 import pytest
 import yaml
@@ -28,6 +30,7 @@ EDGE, OPS = "198.51.100.1", "198.51.100.3"
 RECORDER = """\
 import json
 import pathlib
+import re
 
 from ansible.plugins.action import ActionBase
 
@@ -78,7 +81,7 @@ INVENTORY: dict[str, t.Any] = {
             "nginx_tls_certificate": "/etc/ssl/site.pem",
             "nginx_tls_key": "/etc/ssl/site.key",
             "backend_archive_url": "https://artifacts.example/backend.tar.gz",
-            "backend_archive_checksum": "sha256:0",
+            "backend_archive_checksum": "sha256:" + 64 * "0",
         },
     },
     **{group: {"hosts": {"edge": {}}} for group in ("proxy", "backend", "application")},
@@ -204,7 +207,7 @@ ROLE = {
           vars:
             application_endpoint: thumbnailer.http
             application_archive_url: https://artifacts.example/thumbnailer.tar.gz
-            application_archive_checksum: sha256:0
+            application_archive_checksum: sha256:{{ '0' * 64 }}
             application_command: /usr/bin/thumbnailer
             application_environment:
               PORT: "{{ lookup('prsnl.ports.endpoint', 'thumbnailer.http').port }}"
@@ -431,3 +434,61 @@ def test_an_empty_secret_stops_whoever_needs_it(project: Project) -> None:
     assert f"grafana-admin{fault}" in failed["ops"]
     recorded = [path.stem for path in project.folder.glob("recorded/*/*.json")]
     assert set(recorded) <= {"prometheus-node-exporter.service"}
+
+
+NASTY = "a@b/c?#%h é \"q\" 's' $HOME \\"
+
+
+def test_values_are_what_they_are_in_foreign_syntaxes(project: Project) -> None:
+    """A password, variables and texts that other programs would take for something else."""
+    inventory = json.loads(json.dumps(INVENTORY))
+    inventory["all"]["vars"] |= {
+        "backend_database_password": NASTY,
+        "backend_database_user": "a/b",
+        "backend_database": "shop/x?sslmode=disable",
+        "backend_environment": {"MOTD": f"two\nlines {NASTY}", "EMPTY": ""},
+        "nginx_content_security_policy": 'default-src "self" \\',
+        "prometheus_retention_time": '1d" --web.enable-admin-api',
+        "postgresql_databases": [{"name": 'sh"op', "owner": "all"}],
+        "grafana_settings": {"server": {"domain": "a;b#c"}},
+    }
+    project.write("inventory/hosts.yml", json.dumps(inventory))
+    project.change(
+        "registry/ports.yml",
+        "description: FastAPI application with AutoAgent and LibreChat",
+        "description: 100% FastAPI \\",
+    )
+    results = project.provision()
+    assert [result["msg"] for result in results.values() if result.get("failed")] == []
+    environment = project.file("edge", "prsnl-backend.service", "backend.env")
+    values = {}
+    for name, value in re.findall(r'^(\w+)="((?:[^"\\]|\\.)*)"$', environment, re.M | re.S):
+        values[name] = re.sub(r'\\(["\\`$])', r"\1", value)
+    url = urllib.parse.urlsplit(values["DATABASE_URL"])
+    assert (url.hostname, url.query) == (OPS, "")
+    assert urllib.parse.unquote(url.username or "") == "a/b"
+    assert urllib.parse.unquote(url.password or "") == NASTY
+    assert urllib.parse.unquote(url.path) == "/shop/x?sslmode=disable"
+    assert values["MOTD"] == f"two\nlines {NASTY}"
+    assert values["EMPTY"] == ""
+    unit = project.file("edge", "prsnl-backend.service", ".service")
+    assert "\nDescription=100%% FastAPI \\ \n" in unit
+    nginx = project.file("edge", "nginx.service", "nginx.conf")
+    assert r'Content-Security-Policy "default-src \"self\" \\" always;' in nginx
+    arguments = project.file("ops", "prometheus.service", "default/prometheus")
+    assert r'\"--storage.tsdb.retention.time=1d\\\" --web.enable-admin-api\""' in arguments
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["registry.example/app", "registry.example/app:1.2", "app@sha256:12", "app@sha512:" + 64 * "0"],
+)
+def test_an_image_needs_its_digest(project: Project, image: str) -> None:
+    changes = {"backend_archive_url": "", "backend_archive_checksum": "", "backend_image": image}
+    inventory = json.loads(json.dumps(INVENTORY))
+    inventory["all"]["vars"] |= changes
+    project.write("inventory/hosts.yml", json.dumps(inventory))
+    results = project.provision(tags="backend")
+    (message,) = [result["msg"] for result in results.values() if result.get("failed")]
+    assert f"backend_image is '{image}', allowed is an image with its digest" in message
+    assert not (project.folder / "recorded/edge/prsnl-backend.service.json").exists()

@@ -17,6 +17,7 @@ class ActionModule(PlanAction):
     """Give the module the plan of the task's host, and lead from its failure to the report."""
 
     needs_leases = True
+    tells_unplanned = True
 
     def run_module(
         self, arguments: dict[str, t.Any], variables: dict[str, t.Any]

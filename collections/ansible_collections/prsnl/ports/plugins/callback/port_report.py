@@ -60,6 +60,7 @@ class Report(t.NamedTuple):
     others: list[str]
     is_drift: bool
     check_mode: bool
+    unplanned: list[str]
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -130,6 +131,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 [*found["configuration"], *found.get("firewall", ())],
                 found.get("view") == "drift",
                 bool(task.check_mode),
+                found.get("unplanned", []),
             )
 
     def _print_handoff(self) -> None:
@@ -141,6 +143,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _print(self, host: str, report: Report) -> None:
         good = sum(row["ok"] for row in report.rows)
         title = f"PORTS OF {host}: {good} of {len(report.rows)} as planned"
+        if not report.rows:
+            title = f"PORTS OF {host}: nothing is planned"
         if report.strangers:
             title += f", {len(report.strangers)} not registered"
         self._display.banner(title + (" (check mode)" if report.check_mode else ""))
@@ -157,6 +161,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 self._display.display(f"{row['id']}: {message}", color=C.COLOR_ERROR)
         for text in report.others:
             self._display.display(text, color=C.COLOR_ERROR)
+        for text in report.unplanned:
+            self._display.display(text, color=C.COLOR_WARN)
         for row in report.strangers:
             self._display.display(row["message"], color=C.COLOR_WARN)
 

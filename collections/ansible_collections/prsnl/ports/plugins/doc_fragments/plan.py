@@ -35,7 +35,7 @@ notes:
     (emulated hosts), it is taken to do so unless C(net.ipv6.bindv6only) is 1 or IPv4 has its own
     wildcard socket on that port.
 requirements:
-  - python >= 3.9 on the host, its standard library only
+  - python >= 3.8 on the host, its standard library only
 author:
   - PRSNL Ports contributors (@prsnl)
 """

@@ -73,7 +73,7 @@ attributes:
 notes:
   - One remote execution.
 requirements:
-  - python >= 3.9 on the host, its standard library only
+  - python >= 3.8 on the host, its standard library only
 author:
   - PRSNL Ports contributors (@prsnl)
 seealso:

@@ -84,7 +84,7 @@ attributes:
   platform:
     platforms: posix
 requirements:
-  - python >= 3.9 on the host, its standard library only
+  - python >= 3.8 on the host, its standard library only
 author:
   - PRSNL Ports contributors (@prsnl)
 seealso:

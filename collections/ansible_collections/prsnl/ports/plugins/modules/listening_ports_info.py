@@ -39,7 +39,7 @@ notes:
   - Works without root's rights. RV(unseen) then says what is missing, as it does for a root without
     the capability C(SYS_PTRACE).
 requirements:
-  - python >= 3.9 on the host, its standard library only
+  - python >= 3.8 on the host, its standard library only
 author:
   - PRSNL Ports contributors (@prsnl)
 seealso:

@@ -67,6 +67,15 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+unplanned:
+  description:
+    - What the inventory lacks, so that less is asked of the host than the registry means, such as a
+      group that isn't called as the registry has it. Empty if nothing is.
+  returned: when the plan isn't an argument
+  type: list
+  elements: str
+  version_added: 0.2.0
+  sample: []
 results:
   description: What was found for each endpoint of the plan, in the plan's order.
   returned: when the sockets could be read

@@ -118,11 +118,10 @@ def read_certificate(address: str, port: int, timeout: float) -> tuple[dict[str,
         " openssl x509 -noout -subject -issuer -enddate"
     )
     try:
-        with (
-            socket.create_connection((address, port), timeout) as plain,
-            tls_context().wrap_socket(plain) as connection,
-        ):
-            der = connection.getpeercert(binary_form=True)
+        # Python 3.8 has no brackets around both.
+        with socket.create_connection((address, port), timeout) as plain:  # noqa: SIM117
+            with tls_context().wrap_socket(plain) as connection:
+                der = connection.getpeercert(binary_form=True)
         done = subprocess.run(
             ["openssl", "x509", "-noout", "-subject", "-issuer", "-enddate"],
             input=ssl.DER_cert_to_PEM_cert(der or b""),

@@ -41,7 +41,8 @@ class Packet:
 
 # Whether a rule applies; None where that can't be told.
 Condition = t.Callable[[Packet], t.Optional[bool]]
-Verdicts = t.Callable[[Packet], t.Sequence[tuple[t.Optional[bool], str]]]
+# Evaluated, by Python 3.8 too.
+Verdicts = t.Callable[[Packet], t.Sequence[t.Tuple[t.Optional[bool], str]]]  # noqa: UP006
 
 
 @dataclass(frozen=True)

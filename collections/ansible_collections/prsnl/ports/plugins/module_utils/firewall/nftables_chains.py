@@ -35,7 +35,7 @@ UNKNOWN_DEVICE = "?"
 PASSING = {"counter", "log", "mangle", "notrack", "set", "map", "comment", "secmark", "dup", "fwd"}
 ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 _Found = t.Optional[bool]
-_Sets = t.Mapping[tuple[str, str], t.Any]
+_Sets = t.Mapping[t.Tuple[str, str], t.Any]  # noqa: UP006 - evaluated, by Python 3.8 too
 # What a packet has in a field: it can be compared with what a rule wants. None if nobody knows.
 _Has = t.Optional[t.Callable[[t.Any], _Found]]
 

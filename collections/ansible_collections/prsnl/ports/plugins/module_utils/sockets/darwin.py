@@ -68,7 +68,8 @@ SERVICE = re.compile(r"^\s+(\d+)\s+\S+\s+(\S+)$", re.MULTILINE)
 TIMEOUT = 20
 LSOF = ("/usr/sbin/lsof", "-nP", "+c", "0", "-i", "-F", "pcuftdPTn")
 
-Reading = tuple[list[Socket], dict[int, tuple[Holder, ...]]]
+# Evaluated, by Python 3.8 too.
+Reading = t.Tuple[t.List[Socket], t.Dict[int, t.Tuple[Holder, ...]]]  # noqa: UP006
 
 
 class FdInfo(ctypes.Structure):

@@ -566,7 +566,7 @@ def _read_executable(directory: str, process: str) -> t.Optional[str]:
     if program.startswith("qemu-") and not program.startswith(process):
         # The emulator of another processor, which tells nothing of what it runs.
         return None
-    return printable(target.removesuffix(" (deleted)"))
+    return printable(re.sub(r" \(deleted\)$", "", target))
 
 
 def parse_stat(text: str) -> tuple[str, int, int]:

@@ -17,6 +17,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import
     found,
     shown,
 )
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import is_of_the_system
 
 _ENVIRONMENT: t.Final = "live"
 
@@ -57,6 +58,9 @@ def read(text: str, file: str) -> Draft:
             continue
         _add(services, name, listener, port, protocol)
     for name, service in services.items():
+        if service["owner"].get("system"):
+            message = f"{name} is of the system itself; does it belong into the registry?"
+            unsettled.append(Unsettled(file, 1, message))
         for id_, endpoint in service["endpoints"].items():
             if endpoint["exposure"] == "internal":
                 message = (
@@ -112,10 +116,12 @@ def _add(
     protocol: str,
 ) -> None:
     process = str(listener.get("process") or listener.get("container"))
-    owner = {"process": re.sub(r"[\s/]", "-", process)}
+    owner: dict[str, t.Any] = {"process": re.sub(r"[\s/]", "-", process)}
     for key in ("user", "unit"):
         if listener.get(key):
             owner[key] = str(listener[key])
+    if is_of_the_system(owner.get("unit", "")):
+        owner["system"] = True
     service = services.setdefault(
         name,
         {

@@ -124,16 +124,38 @@ class _Hosts(t.Mapping[str, Host]):
         return len(self._hostvars)
 
 
+def _given(host: str, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The variables of a host that the plan needs, with their templates filled in."""
+    given: dict[str, t.Any] = {}
+    for name in (*_VARIABLES, "ansible_facts"):
+        try:
+            if name in variables:
+                value = variables[name]
+                # A list is filled in when its items are asked for.
+                given[name] = list(value) if isinstance(value, list) else value
+        except AnsibleError as error:
+            raise AnsibleError(
+                f"{host}: {name} can't be known ({error.message}). What it is made of, such as"
+                f" facts, isn't known of {host} in this run, which --limit or gather_facts: false"
+                f" may have left out. Write {name} of {host} out in the inventory, gather facts of"
+                " all hosts first, or keep them (fact_caching)"
+            ) from None
+    return given
+
+
 def _host(name: str, variables: t.Mapping[str, t.Any]) -> Host:
+    variables = _given(name, variables)
     families = variables.get("port_address_families", FAMILIES)
     _check_list(name, "port_address_families", families, FAMILIES.__contains__, "ipv4 and ipv6")
     if "port_addresses" in variables:
         given = variables["port_addresses"]
-        _check_list(name, "port_addresses", given, addresses.parse_address, "IP addresses")
+        _check_list(name, "port_addresses", given, _is_address, "IP addresses")
+        reached = "addresses by which other hosts reach it"
+        _check_list(name, "port_addresses", given, _can_be_reached, reached)
     else:
         # Loopback is the near end of a tunnel or a container, where other hosts don't reach it.
         address = str(variables.get("ansible_host", name))
-        usable = addresses.parse_address(address) and not addresses.is_loopback(address)
+        usable = addresses.parse_address(address) and not addresses.special(address)
         given = [address] if usable else []
     return Host(
         environment=str(variables.get("port_environment", "")),
@@ -141,6 +163,15 @@ def _host(name: str, variables: t.Mapping[str, t.Any]) -> Host:
         families=tuple(family for family in FAMILIES if family in families),
         system=_system(variables),
     )
+
+
+def _is_address(address: t.Any) -> bool:
+    return addresses.parse_address(address) is not None
+
+
+def _can_be_reached(address: t.Any) -> bool:
+    # Of loopback there may be one host.
+    return addresses.special(str(address)) in (None, "loopback")
 
 
 def _system(variables: t.Mapping[str, t.Any]) -> str:

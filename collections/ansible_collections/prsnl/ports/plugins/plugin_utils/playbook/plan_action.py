@@ -21,6 +21,7 @@ class PlanAction(ActionBase):  # type: ignore[misc]
     """Runs the module of the same name, in one remote execution, with the host's plan."""
 
     needs_leases = False
+    tells_unplanned = False
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None
@@ -40,12 +41,15 @@ class PlanAction(ActionBase):  # type: ignore[misc]
         """Warn where registry and inventory don't meet: an empty plan is as planned, always."""
         if "plan" in self._task.args or not isinstance(plan, dict):
             return
-        for text in controller.absent_groups(variables):
+        absent = controller.absent_groups(variables)
+        for text in absent:
             # The same for all hosts, and told once.
             display.warning(text)
         empty = controller.without_plan(variables, plan)
         if empty:
             result.setdefault("warnings", []).append(empty)
+        if self.tells_unplanned:
+            result["unplanned"] = [*absent, empty] if empty else absent
 
     def module_arguments(self, variables: dict[str, t.Any]) -> dict[str, t.Any]:
         """The task's arguments, and those that only the controller knows."""

@@ -153,6 +153,11 @@ def _matches(names: t.Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ((*given, _ANY) if given else (_NONE, _ANY), (*given, _NONE) if given else (_ANY,))
 
 
+def is_of_the_system(unit: str) -> bool:
+    """Whether a unit is one without which a host is lost or can't be reached."""
+    return _SYSTEM_UNIT.match(unit) is not None
+
+
 def owner_faults(path: Path, data: t.Any) -> t.Iterator[Fault]:
     """What the schema doesn't say of an owner: names that don't tell who is behind them."""
     given = _mapping(data)
@@ -166,7 +171,7 @@ def owner_faults(path: Path, data: t.Any) -> t.Iterator[Fault]:
                     " container; allowed is container: with the name of the container",
                 )
         for unit in _texts(_mapping(part).get("unit")):
-            if _SYSTEM_UNIT.match(unit) and _mapping(part).get("system") is not True:
+            if is_of_the_system(unit) and _mapping(part).get("system") is not True:
                 yield Fault(
                     (*where, "unit"),
                     f"found {found(unit)}, without which the host is lost or can't be reached;"

@@ -10,7 +10,11 @@ import typing as t
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addresses
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, found
-from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Endpoint, Registry
+from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import (
+    Endpoint,
+    Protocol,
+    Registry,
+)
 
 # Of the addresses of a family. Who leaves a few out means everybody too.
 _MOST_SHARE: t.Final = 0.5
@@ -22,9 +26,14 @@ def faults(registry: Registry) -> t.Iterator[Fault]:
     """Every fault of networks, listen addresses, consumers, and of what needs HTTP."""
     yield from _networks(registry)
     shares = {name: addresses.shares(cidrs) for name, cidrs in registry.networks.items()}
+    entries: list[Endpoint | Protocol] = [
+        *registry.endpoints.values(),
+        *registry.protocols.values(),
+    ]
+    for entry in entries:
+        yield from _consumers(registry, entry, shares)
     for endpoint in registry.endpoints.values():
         yield from _addresses(endpoint)
-        yield from _consumers(registry, endpoint, shares)
         yield from _http(endpoint)
         if endpoint.broadcast and endpoint.protocol != "udp":
             yield Fault(
@@ -109,27 +118,27 @@ def _of_address(endpoint: Endpoint, address: str) -> str | None:
 
 
 def _consumers(
-    registry: Registry, endpoint: Endpoint, shares: t.Mapping[str, addresses.Shares]
+    registry: Registry, entry: Endpoint | Protocol, shares: t.Mapping[str, addresses.Shares]
 ) -> t.Iterator[Fault]:
-    networks = [name for name in endpoint.consumers if name in registry.networks]
+    networks = [name for name in entry.consumers if name in registry.networks]
     family = _everybody(registry, networks, shares)
-    if family and endpoint.exposure == "internal":
+    if family and entry.exposure == "internal":
         yield Fault(
-            (*endpoint.path, "consumers"),
+            (*entry.path, "consumers"),
             f"found networks ({listed(networks)}) that together hold half or more of all"
             f" addresses of {family}; allowed are smaller ones, or exposure: public without"
             " consumers",
         )
-    own = frozenset(endpoint.environments)
-    for index, name in enumerate(endpoint.consumers if own else ()):
+    own = frozenset(entry.environments)
+    for index, name in enumerate(entry.consumers if own else ()):
         service = registry.services.get(name)
         if service is None or not service.environments:
             continue
         if own.isdisjoint(service.environments):
             yield Fault(
-                (*endpoint.path, "consumers", index),
+                (*entry.path, "consumers", index),
                 f"found {found(name)}, which is in {listed(service.environments)} only, and this"
-                f" endpoint in {listed(endpoint.environments)}; allowed are consumers of an"
+                f" one in {listed(entry.environments)}; allowed are consumers of an"
                 " environment that both have",
                 see=("services", name, "environments"),
             )

@@ -112,14 +112,16 @@ class Schema:
             yield from _of_wrong_size(path, value, rule, schema)
         elif "propertyNames" in error.absolute_schema_path:
             yield Fault(
-                (*path, value), f"found the name {found(value)}, allowed is {self._allowed(schema)}"
+                (*path, value),
+                f"found the name {found(value)}, allowed is {self._allowed(schema)}"
+                + _remedy(value, schema),
             )
         else:
+            remedy = _remedy(value, schema)
             yield Fault(
                 path,
-                f"found {found(value)}, allowed is {self._allowed(schema)}"
-                + _quotes(value, schema if rule == "type" else {}),
-                word=value if isinstance(value, str) else "",
+                f"found {found(value)}, allowed is {self._allowed(schema)}{remedy}",
+                word=value if isinstance(value, str) and not remedy else "",
                 among=schema.get("enum", ()),
             )
 
@@ -159,12 +161,44 @@ def _read(name: str) -> _Schema:
     return schema
 
 
-def _quotes(value: t.Any, schema: _Schema) -> str:
-    """What to do about a text that was read as a number or as true or false."""
+def _remedy(value: t.Any, schema: _Schema) -> str:
+    """What to write instead, where it is plain what was meant."""
+    kinds = schema.get("type", ())
+    kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     text = found(value)
-    if not isinstance(value, int) or not re.fullmatch(schema.get("pattern", "(?!)"), text):
-        return ""
-    return f"; put it in quotes: '{text}'"
+    if isinstance(value, int):
+        fits = "string" in kinds and _fits(text, schema)
+        return f"; put it in quotes: '{text}'" if fits else ""
+    if isinstance(value, list):
+        fits = len(value) == 1 and _fits(value[0], schema)
+        return f"; write it without brackets: {value[0]}" if fits else ""
+    return _remedy_of_text(value, schema, kinds) if isinstance(value, str) else ""
+
+
+def _remedy_of_text(value: str, schema: _Schema, kinds: tuple[str, ...]) -> str:
+    if "{{" in value:
+        return "; write the value itself, as the registry is no template"
+    wants_number = "integer" in kinds or isinstance(schema.get("const"), int)
+    if wants_number and re.fullmatch(r"[0-9]{1,5}", value):
+        return f"; write it without quotes and zeros in front: {int(value)}"
+    if kinds == ("array",):
+        return f"; put it in brackets: [{value}]" if value.isprintable() else ""
+    words = [value.strip(), value.lower(), value.lower().replace("-", "_")]
+    if value and "." not in value:
+        words.append(f"{value}.service")
+    if value.startswith("/") and not _fits("a/a", schema):
+        words.append(value.rpartition("/")[2])
+    better = next((word for word in words if word != value and _fits(word, schema)), None)
+    return f"; did you mean {found(better)}?" if better else ""
+
+
+def _fits(value: t.Any, schema: _Schema) -> bool:
+    """Whether a text is what a part of a schema allows, as far as that is easily told."""
+    if not isinstance(value, str):
+        return False
+    if "enum" in schema:
+        return value in schema["enum"]
+    return "pattern" in schema and re.fullmatch(schema["pattern"], value) is not None
 
 
 def _pattern(validator: t.Any, regex: str, data: t.Any, schema: _Schema) -> t.Iterator[t.Any]:

@@ -168,7 +168,7 @@ def test_drift_is_shown_side_by_side(callback: t.Any, screen: Screen) -> None:
 def test_a_host_without_endpoints_may_have_strangers(callback: t.Any, screen: Screen) -> None:
     callback.v2_runner_on_ok(result([], unregistered=[STRANGER]))
     callback.v2_playbook_on_stats(None)
-    assert screen.lines[0] == ("PORTS OF app: 0 of 0 as planned, 1 not registered", None)
+    assert screen.lines[0] == ("PORTS OF app: nothing is planned, 1 not registered", None)
 
 
 @pytest.mark.parametrize(

@@ -241,3 +241,15 @@ def test_what_a_host_listens_on() -> None:
 def test_what_is_no_list_of_sockets(text: str) -> None:
     with pytest.raises(RegistryError, match=r"sockets\.json:1: found .* allowed is a result of"):
         listeners.read(text, "sockets.json")
+
+
+def test_a_unit_of_the_system_is_drafted_with_its_word() -> None:
+    found = [{"port": 22, "address": "0.0.0.0", "process": "sshd", "unit": "ssh.service"}]
+    draft = listeners.read(json.dumps({"listeners": found}), "sockets.json")
+    assert draft.data["services"]["ssh"]["owner"] == {
+        "process": "sshd",
+        "unit": "ssh.service",
+        "system": True,
+    }
+    assert draft.faults() == []
+    assert any("ssh is of the system itself" in message for _line, message in told(draft))

@@ -9,6 +9,7 @@ import collections
 import typing as t
 
 import pytest
+from ansible.errors import AnsibleError
 from ansible.template import trust_as_template
 from ansible_collections.prsnl.ports.plugins.plugin_utils.playbook import controller
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import Registry
@@ -73,6 +74,44 @@ def test_without_the_start_of_a_run_everything_is_asked() -> None:
     hostvars = HostVars()
     assert _addresses(hostvars, "literal") == ("192.0.2.8",)
     assert hostvars.asked["literal"] == 1
+
+
+class Unknown(dict[str, t.Any]):
+    """Variables of a host whose facts weren't gathered."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__({"port_environment": "test", name: "a template"})
+        self._name = name
+
+    def __getitem__(self, name: str) -> t.Any:
+        if name == self._name:
+            raise AnsibleError("object of type 'dict' has no attribute 'default_ipv4'")
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize("variable", ["port_addresses", "ansible_host", "port_environment"])
+def test_a_variable_that_needs_facts_is_named_with_its_host(variable: str) -> None:
+    hosts = {"groups": {"all": ["web"]}, "hostvars": {"web": Unknown(variable)}}
+    with pytest.raises(AnsibleError) as caught:
+        controller.topology(hosts).hosts["web"]
+    told = str(caught.value)
+    assert told.startswith(f"web: {variable} can't be known (object of type 'dict' has no")
+    assert "--limit" in told
+    assert "gather facts of all hosts first" in told
+
+
+@pytest.mark.parametrize(
+    "address", ["::ffff:10.0.0.1", "224.0.0.1", "fe80::1", "169.254.3.4", "0.0.0.0", "::"]
+)
+def test_no_host_is_reached_there(address: str) -> None:
+    host = {"port_environment": "test", "port_addresses": ["192.0.2.1", address]}
+    hosts = {"groups": {"all": ["web"]}, "hostvars": {"web": host}}
+    with pytest.raises(AnsibleError, match="addresses by which other hosts reach it"):
+        controller.topology(hosts).hosts["web"]
+    host["ansible_host"], host["port_addresses"] = address, ["192.0.2.1"]
+    assert controller.topology(hosts).hosts["web"].addresses == ("192.0.2.1",)
+    del host["port_addresses"]
+    assert controller.topology(hosts).hosts["web"].addresses == ()
 
 
 SERVICE = {
