@@ -115,6 +115,9 @@ class Fitting:
     def _minProperties(self, least: int, _schema: _Schema) -> _Check:  # noqa: N802
         return lambda value: not isinstance(value, dict) or len(value) >= least
 
+    def _maxProperties(self, most: int, _schema: _Schema) -> _Check:  # noqa: N802
+        return lambda value: not isinstance(value, dict) or len(value) <= most
+
     def _required(self, keys: list[str], _schema: _Schema) -> _Check:
         return lambda value: not isinstance(value, dict) or all(key in value for key in keys)
 

@@ -17,10 +17,11 @@ import pytest
 import referencing
 import yaml
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
-    load as registry,
+    fitting,
+    schema,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
-    schema,
+    load as registry,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     source as yaml_source,
@@ -212,6 +213,32 @@ def test_our_way_through_the_schema_is_that_of_jsonschema(data: t.Any) -> None:
         assert ours == []
     else:
         assert list(schema.ports_schema().faults(data))
+
+
+@pytest.mark.parametrize("name", ["ports", "leases", "owner", "runbook"])
+def test_every_keyword_of_the_schemas_is_known(name: str) -> None:
+    """So that jsonschema is imported for faults only."""
+    known = {f"_{word}" for word in fitting._NOTES} | {"_then", "_else", "_additionalProperties"}
+    known |= set(vars(fitting.Fitting))
+
+    def keywords(part: t.Any) -> set[str]:
+        if not isinstance(part, dict):
+            return set()
+        found = {f"_{word.strip('$')}" for word in part if word not in ("$defs", "$schema")}
+        for word, value in part.items():
+            if word in ("properties", "$defs", "dependentSchemas"):
+                below = list(value.values())
+            elif word in ("allOf", "anyOf"):
+                below = value
+            elif word in ("items", "additionalProperties", "propertyNames", "not", "if", "then"):
+                below = [value]
+            else:
+                below = [value] if word == "else" else []
+            found.update(*map(keywords, below))
+        return found
+
+    text = pathlib.Path(schema.DIRECTORY, f"{name}.schema.json").read_text(encoding="utf-8")
+    assert keywords(json.loads(text)) - known == set()
 
 
 def test_without_libyaml_the_registry_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
