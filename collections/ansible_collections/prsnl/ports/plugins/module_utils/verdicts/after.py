@@ -53,7 +53,7 @@ LEASABLE = ("alternative", "reserved")
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 # Probe, address, port, and the name of the server.
-Target = tuple[str, str, int, str]
+Target = t.Tuple[str, str, int, str]  # noqa: UP006 - evaluated, by Python 3.8 too
 
 
 @dataclass
