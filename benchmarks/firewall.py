@@ -27,6 +27,12 @@ INSIDE = "--inside"
 FEW, MANY = 200, 2_000
 GOAL = 0.05
 FIRST_PORT = 10_000
+OWNER = {
+    **dict.fromkeys(("user", "label", "container")),
+    "process": ["server"],
+    "unit": [],
+    "kernel": False,
+}
 SOURCE = "198.51.100.7/32"
 
 
@@ -35,6 +41,12 @@ def ours(number: int) -> dict[str, Any]:
     endpoints = [
         {
             "id": f"service_{index}.http",
+            "service": f"service_{index}",
+            "name": "http",
+            "status": "fixed",
+            "allowed": ["0.0.0.0/0"],
+            "owner": OWNER,
+            "probe": "none",
             "port": FIRST_PORT + index,
             "protocol": "tcp",
             "expect": "bound",
@@ -43,7 +55,8 @@ def ours(number: int) -> dict[str, Any]:
         }
         for index in range(number)
     ]
-    plan = {"host": "localhost", "endpoints": endpoints}
+    about = {"host": "localhost", "environment": "production", "system": "linux"}
+    plan = {**about, "endpoints": endpoints}
     return {"prsnl.ports.firewall": {"plan": plan, "registry": "none", "persistent": False}}
 
 

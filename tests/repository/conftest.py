@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# The collection is importable, wherever the tests are started.
+sys.path.insert(0, str(ROOT / "collections"))
 
 
 @pytest.fixture(scope="session")

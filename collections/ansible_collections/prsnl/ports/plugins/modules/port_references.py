@@ -19,7 +19,7 @@ description:
     itself is never enough.
   - The port inside a container is V(internal), because the registry governs what is published on a
     host. That is the right side of a mapping, C(expose), a health check, C(containerPort), and what
-    containers of one network call each other by.
+    containers of one network call each other by. What a Service of Kubernetes offers isn't.
   - Read are Compose files in every syntax of the specification (across C(extends), anchors and
     override files), C(.env) files, Vite's configuration and other JavaScript, C(package.json) and
     other JSON, Python, nginx, Dockerfiles, Prometheus, Kubernetes, systemd units and Quadlets,
@@ -75,7 +75,8 @@ notes:
   - Symbolic links aren't followed. All new content is written beside the files before the first of
     them is replaced.
   - What has a second meaning at the same place, such as an anchor that two services use, is
-    ambiguous, and so is a range that includes a stale port.
+    ambiguous, and so are a range that includes a stale port, and what a document says of what a
+    program does by default.
 requirements:
   - pathspec on the controller, where the tree isn't a git repository or O(exclude) is given
 seealso:

@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
     iptables_rules,
@@ -90,6 +91,9 @@ class Foreign:
         self._base = [c for hook in order for c in chains if c.hook == hook]
         self._out = [c for c in chains if c.hook == "output"]
         self._addresses = addresses
+        # A family in which nobody can reach the host has nothing to close.
+        usable = {int(a.version) for a in addresses if not a.is_link_local}
+        self._families = usable or set(FAMILIES)
         self._interfaces = interfaces
         self.cluster = cluster
         self.blind = tuple(blind)
@@ -99,7 +103,7 @@ class Foreign:
         """Return where a packet ends that no rule names, where it isn't let in."""
         walk = Walk(self._chains, doubtful=False)
         found: dict[tuple[str, str], Hit] = {}
-        for family in FAMILIES:
+        for family in sorted(self._families):
             for number in PROTOCOLS.values():
                 packet = self._packet(family, number, UNNAMED_PORT, (NOBODY[family],))
                 for chain in self._base:
@@ -114,7 +118,7 @@ class Foreign:
         unsure: dict[str, list[str]] = {}
         walk = Walk(self._chains)
         for opening in policy.openings:
-            for family in FAMILIES:
+            for family in sorted(self._families):
                 # Alike for all, where nobody's rules tell sources apart.
                 sources = unique(source for source, _destination in opening.pairs(family))
                 for source in sources:
@@ -131,7 +135,9 @@ class Foreign:
     ) -> tuple[str, t.Optional[Hit]]:
         network = ipaddress.ip_network(source)
         number = PROTOCOLS[opening.protocol]
+        only = tuple(d for d in opening.destinations if d.version == family and d.prefixlen)
         packet = self._packet(family, number, opening.port, (network,))
+        packet = replace(packet, destinations=only or packet.destinations)
         doubt: t.Optional[Hit] = None
         for chain in self._base:
             hits = self._ends(walk, chain, packet)

@@ -106,6 +106,9 @@ class Fitting:
     def _minItems(self, least: int, _schema: _Schema) -> _Check:  # noqa: N802
         return lambda value: not isinstance(value, list) or len(value) >= least
 
+    def _maxItems(self, most: int, _schema: _Schema) -> _Check:  # noqa: N802
+        return lambda value: not isinstance(value, list) or len(value) <= most
+
     def _uniqueItems(self, wanted: bool, _schema: _Schema) -> _Check:  # noqa: N802
         return lambda value: not wanted or not isinstance(value, list) or are_unique(value)
 
@@ -153,6 +156,10 @@ class Fitting:
     def _allOf(self, schemas: list[t.Any], _schema: _Schema) -> _Check:  # noqa: N802
         checks = [self._check(one) for one in schemas]
         return lambda value: all(check(value) for check in checks)
+
+    def _anyOf(self, schemas: list[t.Any], _schema: _Schema) -> _Check:  # noqa: N802
+        checks = [self._check(one) for one in schemas]
+        return lambda value: any(check(value) for check in checks)
 
     def _not(self, schema: t.Any, _schema: _Schema) -> _Check:
         check = self._check(schema)

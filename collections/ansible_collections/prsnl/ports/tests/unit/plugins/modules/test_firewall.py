@@ -19,6 +19,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
     system,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import Firewall
+from ansible_collections.prsnl.ports.plugins.module_utils.firewall.policy import Policy, Reach
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.present import (
     Carrier,
     Received,
@@ -349,6 +350,13 @@ class SilentPf:
 
     def others(self) -> list[str]:
         return []
+
+    def cluster(self) -> str:
+        return ""
+
+    def reach(self, policy: Policy) -> Reach:
+        del policy
+        return Reach()
 
     def check(self, rules: str) -> None:
         del rules

@@ -260,7 +260,7 @@ def test_a_definition_changed_without_a_reload_is_noticed(old: SimulatedHost, na
     params = shop(old, "1")
     actions = old.provide(params)["actions"]
     assert "daemon-reload" in actions
-    assert ("restart" in actions) == ("/" in name)
+    assert ("restart" in actions) == name.startswith(UNIT)
     converged(old, params, "1")
 
 

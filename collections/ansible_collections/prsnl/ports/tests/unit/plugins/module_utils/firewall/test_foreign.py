@@ -275,6 +275,30 @@ def test_sources_that_others_let_in_are_told_apart(net: Networks) -> None:
     assert reach("2001:db8::/64") == (1, 0)
 
 
+def test_a_family_in_which_nobody_can_come_is_closed_rightly(net: Networks) -> None:
+    net.load(f"table ip6 a {{\nchain i {{\n{INPUT.format('drop')}\n}}\n}}")
+    assert read(net).closing()
+    net.on_host("ip", "addr", "del", "2001:db8::1/64", "dev", "c0")
+    foreign = read(net)
+    assert (foreign.closing(), foreign.reach(OPEN).closed) == ([], ())
+
+
+def test_certain_addresses_of_the_host_are_told_apart(net: Networks) -> None:
+    net.on_host("ip", "addr", "add", "198.51.100.9/24", "dev", "c0")
+    net.load(
+        f"table ip a {{\nchain i {{\n{INPUT.format('accept')}\nip daddr 198.51.100.9 drop\n}}\n}}"
+    )
+
+    def closed(*destinations: str) -> tuple[int, int]:
+        opening = Opening("shop.http", "tcp", PORT, ANYWHERE, merge(destinations))
+        found = read(net).reach(Policy((opening,), (22,)))
+        return len(found.closed), len(found.unsure)
+
+    assert closed("198.51.100.1") == (0, 0)
+    assert closed("198.51.100.9") == (1, 0)
+    assert closed("0.0.0.0/0") == (0, 1)
+
+
 def test_our_own_table_is_nobody_elses(net: Networks) -> None:
     net.load(render(Policy((), (22,))))
     assert read(net).closing() == []

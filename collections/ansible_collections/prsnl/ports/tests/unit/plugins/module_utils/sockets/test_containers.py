@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pwd
 import subprocess
 import sys
 import typing as t
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -308,8 +308,8 @@ def test_a_port_behind_an_engine_of_a_mac_is_the_containers(
         port for port in containers.parse_docker(DOCKER).published if port.protocol == "tcp"
     )
     world = World().hold(port.port, holder(program, uid=1000))
-    his = replace(port.container, uid=1000)
-    assert attributed(world)["tcp", "0.0.0.0", port.port] == his
+    found = attributed(world)["tcp", "0.0.0.0", port.port]
+    assert found == dataclasses.replace(port.container, uid=1000)
     assert seen == [(1000, seen[0][1])]
     assert "/Users/ada/.orbstack/bin" in seen[0][1]
     assert "/opt/homebrew/bin" in seen[0][1]

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -533,6 +534,25 @@ def test_what_is_remembered_is_only_what_was_checked(site: Site) -> None:
     assert site.ports("who", "20001", XDG_CACHE_HOME="/dev/null")[0] == 0
 
 
+COMPLETE = {
+    "bash": """
+source <(ports completion bash)
+COMP_WORDS=({before} '{last}'); COMP_CWORD={index}
+_ports; printf '%s\\n' "${{COMPREPLY[@]}}"
+""",
+    # Its completion only works inside of its editor, so what it would add is printed here.
+    "zsh": """
+compdef() {{ [[ "$*" == "_ports ports" ]] || exit 9 }}
+compadd() {{ [[ $1 == -a ]] && print -rl -- ${{(P)2}} }}
+_files() {{ }}
+source <(ports completion zsh)
+words=({before} '{last}'); CURRENT={index}+1
+_ports
+""",
+}
+
+
+@pytest.mark.parametrize("shell", COMPLETE)
 @pytest.mark.parametrize(
     ("line", "found"),
     [
@@ -545,18 +565,22 @@ def test_what_is_remembered_is_only_what_was_checked(site: Site) -> None:
         ("move store.sql 21005 --st", ["--status"]),
         ("allocate x.y --exposure p", ["public"]),
         ("lease 20005 --hosts f", ["front"]),
+        ("sync --ch", ["--check"]),
+        ("export --service st", ["store"]),
+        ("export --environment p", ["production"]),
+        ("export json", ["json"]),
         ("who 2", []),
         ("nonsense x", []),
     ],
 )
-def test_completion(site: Site, line: str, found: list[str]) -> None:
-    """By bash itself, with the script that the command prints."""
-    words = ["ports", *line.split(" ")]
-    script = (
-        f"source <(ports completion bash); COMP_WORDS=({' '.join(words[:-1])} '{words[-1]}');"
-        f" COMP_CWORD={len(words) - 1}; _ports; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    )
-    done = site.start("bash", "-c", script)
+def test_completion(site: Site, line: str, found: list[str], shell: str) -> None:
+    """By the shell itself, with the script that the command prints."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} isn't installed")
+    *before, last = "ports", *line.split(" ")
+    script = COMPLETE[shell].format(before=" ".join(before), last=last, index=len(before))
+    done = site.start(shell, "-c", script)
+    assert done.returncode != 9
     assert [word for word in done.stdout.splitlines() if word][:5] == found[:5], done.stderr
 
 
