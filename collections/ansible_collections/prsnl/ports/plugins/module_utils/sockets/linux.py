@@ -422,7 +422,7 @@ def _attributes(payload: bytes, offset: int) -> t.Iterator[tuple[int, bytes]]:
 
 def _device(index: int) -> str:
     try:
-        return socket.if_indextoname(index)
+        return printable(socket.if_indextoname(index))
     except OSError:
         return str(index)
 

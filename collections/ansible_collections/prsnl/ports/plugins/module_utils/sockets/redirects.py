@@ -21,6 +21,8 @@ import subprocess
 import typing as t
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
+
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 PREROUTING, OUTPUT = "prerouting", "output"
 ANY = ("0.0.0.0", "::")  # noqa: S104
@@ -170,7 +172,7 @@ def _walk(
         is_certain = None not in answers
         ended = rule.action == "end" or rule.target is not None
         if rule.target and not _arrives(rule.target, packet, local):
-            found.append(Redirect(str(rule.target), rule.text, is_certain))
+            found.append(Redirect(printable(str(rule.target)), printable(rule.text), is_certain))
         elif rule.action in ("jump", "goto"):
             more, ended = _walk(rules, rule.chain, packet, local, depth + 1)
             found += [replace(one, is_certain=one.is_certain and is_certain) for one in more]

@@ -375,9 +375,11 @@ def _remedy(check: Check, snapshot: Snapshot, registry: str) -> str:
         return f". The kernel forgets it in a minute at most: run again then, or {move}."
     stop = f"stop {what_to_stop(check.sockets, snapshot)}"
     if not is_silent and strangers and all(match.is_like for match in strangers):
+        names = unique(sock.container.name for sock in check.sockets if sock.container)
+        owner = f"owner to container: {names[0]}" if len(names) == 1 else "owner"
         return (
             f": {reasons}. If that is {service} itself, run it as it is registered, or correct its"
-            f" owner in {registry}. If not, {stop}, or move the service there."
+            f" {owner} in {registry}. If not, {stop}, or move the service there."
         )
     told = f": {reasons}" if reasons and not is_silent and _is_untold(check, snapshot) else ""
     device = next((sock.device for sock in check.sockets if sock.device), "")

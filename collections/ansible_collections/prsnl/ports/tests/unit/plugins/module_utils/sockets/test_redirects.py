@@ -146,6 +146,13 @@ def test_packets_of_another_device_are_of_no_concern() -> None:
     assert saved(BY_HAND).of("tcp", 88, ANY, "eth0") is None
 
 
+def test_comments_of_rules_are_safe_to_print() -> None:
+    text = '*nat\n-A PREROUTING -m comment --comment "\x1b[2J" -p tcp -j REDIRECT --to-ports 1\n'
+    found = saved(text).of("tcp", 80, ANY)
+    assert found is not None
+    assert "\x1b" not in found.rule
+
+
 def test_chains_that_call_each_other_end() -> None:
     text = "*nat\n-A PREROUTING -j A\n-A A -j B\n-A B -j A\nCOMMIT\n"
     assert saved(text).of("tcp", 80, ANY) is None

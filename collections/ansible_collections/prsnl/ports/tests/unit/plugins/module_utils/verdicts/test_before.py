@@ -333,8 +333,8 @@ def test_a_container_with_the_services_name_may_be_the_service() -> None:
     assert one.conflict == (
         "app: 5001/tcp wanted by registry.http is held on 0.0.0.0 by docker container registry,"
         " which its engine publishes there: it is published for docker container registry, expected"
-        " registry. If that is registry itself, run it as it is registered, or correct its owner in"
-        " registry/ports.yml. If not, stop it, or move the service there."
+        " registry. If that is registry itself, run it as it is registered, or correct its owner to"
+        " container: registry in registry/ports.yml. If not, stop it, or move the service there."
     )
 
 
