@@ -213,14 +213,3 @@ summary:
   type: list
   elements: list
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-
-def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    module.fail_json(msg="prsnl.ports.handoff runs on the controller, by its action plugin")
-
-
-if __name__ == "__main__":
-    main()

@@ -125,14 +125,14 @@ class Browser:
     def _receive(self) -> dict[str, t.Any]:
         deadline = time.monotonic() + TIMEOUT
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._input], [], [], deadline - time.monotonic())
+            ready = select.select([self._input], [], [], deadline - time.monotonic())[0]
             if not ready:
                 raise TimeoutError("the browser doesn't answer")
             chunk = os.read(self._input, 1 << 20)
             if not chunk:
                 raise EOFError("the browser has ended")
             self._buffer += chunk
-        message, _, self._buffer = self._buffer.partition(b"\0")
+        message, _end, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(message))
 
     def _note(self, event: dict[str, t.Any]) -> None:

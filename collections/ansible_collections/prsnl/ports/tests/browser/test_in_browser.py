@@ -262,7 +262,7 @@ def test_the_keyboard_gets_everywhere_in_the_order_of_the_page(
     total = browser.run("order.length")
     assert browser.run("document.querySelectorAll('[tabindex]:not([tabindex=\"0\"])').length") == 0
     reached = []
-    for _ in range(total):
+    for _index in range(total):
         browser.press("Tab")
         reached.append(browser.run("order.indexOf(document.activeElement)"))
         # Where it is can be seen.

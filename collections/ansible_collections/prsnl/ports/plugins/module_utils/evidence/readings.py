@@ -142,7 +142,8 @@ def _drain(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bo
     """Return what a process printed, and whether it ended in time and said little enough."""
     data = b""
     pipe = process.stdout
-    assert pipe is not None  # noqa: S101 - it was asked for
+    if pipe is None:
+        raise AssertionError("its output was asked for")
     with pipe, selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while len(data) < MAX_ANSWER:

@@ -144,7 +144,7 @@ def main(plan_file: str, out: str, leases_file: str = "") -> None:
     faults = judge_firewall(plain_runner)
     for fault in faults or ():
         # The journal has the words.
-        print(fault)
+        sys.stdout.write(f"{fault}\n")
     text = render(results, read_certificates(endpoints), now, leases, faults)
     write_text(out, text, 0o644)
 

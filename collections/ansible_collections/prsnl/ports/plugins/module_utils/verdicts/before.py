@@ -154,7 +154,7 @@ def check_plan(
     registry: str,
     now: float,
     leases: t.Sequence[Lease] = (),
-    trials: t.Mapping[str, Trial] = {},
+    trials: t.Optional[t.Mapping[str, Trial]] = None,
 ) -> list[Check]:
     """Judge each endpoint of a plan before its host is changed.
 
@@ -167,8 +167,9 @@ def check_plan(
     :param registry: the file that messages send the reader to.
     :param trials: what the kernel says of endpoints, by their ids.
     """
+    tried = trials or {}
     checks = [
-        _classify(endpoint, endpoints, snapshot, leases, trials.get(endpoint.id, UNTRIED))
+        _classify(endpoint, endpoints, snapshot, leases, tried.get(endpoint.id, UNTRIED))
         for endpoint in endpoints
     ]
     moving = _moving_services(checks)

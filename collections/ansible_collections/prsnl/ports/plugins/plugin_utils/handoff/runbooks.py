@@ -31,7 +31,8 @@ TEXTS: t.Final = ("purpose", "start", "stop", "contact")
 LOOPBACK: t.Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 # Every host that Ansible manages has Python, and not every one has curl.
 _GET: t.Final = (
-    "python3 -c 'import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())'"
+    "python3 -c 'import sys, urllib.request as r;"
+    " print(r.build_opener().open(sys.argv[1]).read().decode())'"
 )
 _PLACEHOLDER: t.Final = re.compile(r"\{([a-z][a-z0-9_]*)\.(port|address|at|unit)\}")
 

@@ -157,7 +157,7 @@ def make(path: pathlib.Path, length: int, characters: str) -> str:
         return existing
     if length < SHORTEST:
         raise SecretError(f"length: found {length}, allowed is a whole number from {SHORTEST}")
-    text = "".join(secrets.choice(characters) for _ in range(length))
+    text = "".join(secrets.choice(characters) for _index in range(length))
     try:
         _create(path, f"{text}\n".encode())
     except OSError as error:

@@ -24,11 +24,11 @@ Node = t.Any
 class _Loader(_Base):  # type: ignore[misc]
     _depth = 0
 
-    def descend_resolver(self, parent: Node, _index: Node) -> None:
+    def descend_resolver(self, current_node: Node, current_index: Node) -> None:
         self._depth += 1
         if self._depth > _MAX_COMPOSED:
             message = f"found more than {_MAX_COMPOSED} levels"
-            raise yaml.MarkedYAMLError(problem=message, problem_mark=parent.start_mark)
+            raise yaml.MarkedYAMLError(problem=message, problem_mark=current_node.start_mark)
 
     def ascend_resolver(self) -> None:
         self._depth -= 1

@@ -49,11 +49,11 @@ class _Loader(_Base):  # type: ignore[misc]
 
     _depth = 0
 
-    def descend_resolver(self, parent: t.Any, _index: t.Any) -> None:
+    def descend_resolver(self, current_node: t.Any, current_index: t.Any) -> None:
         self._depth += 1
         if self._depth > _MAX_COMPOSED:
             message = f"found more than {_MAX_COMPOSED} levels, allowed are {_MAX_DEPTH}"
-            raise yaml.MarkedYAMLError(problem=message, problem_mark=parent.start_mark)
+            raise yaml.MarkedYAMLError(problem=message, problem_mark=current_node.start_mark)
 
     def ascend_resolver(self) -> None:
         self._depth -= 1

@@ -428,7 +428,7 @@ def test_a_secret_is_the_same_for_everybody(site: Site) -> None:
     hosts = {f"host{number}": {"ansible_connection": "local"} for number in range(20)}
     inventory = {**INVENTORY, "crowd": {"hosts": hosts}}
     site.write("inventory/hosts.yml", json.dumps(inventory))
-    runs = [site.run(show(SECRET), hosts="crowd", args=["--forks", "20"]) for _ in range(2)]
+    runs = [site.run(show(SECRET), hosts="crowd", args=["--forks", "20"]) for _index in range(2)]
     values = {result["msg"] for (shown,) in runs for result in shown.values()}
     assert values == {(site.folder / FILE).read_text(encoding="utf-8").strip()}
     assert [path.name for path in (site.folder / FILE).parent.iterdir()] == ["store-shop.password"]

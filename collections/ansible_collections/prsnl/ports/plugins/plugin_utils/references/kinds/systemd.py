@@ -65,7 +65,7 @@ def find(part: Part, path: str) -> t.Iterator[Mention]:
             yield from places.mapping(value, Setting(names=names))
         elif key == "Environment":
             for match in value.finditer(_ASSIGNED):
-                number = next(number for number in "123" if match[f"n{number}"])
+                number = next((number for number in "123" if match[f"n{number}"]), "1")
                 pairs.append((match[f"n{number}"], value.group(match, f"v{number}")))
         elif key.startswith("Exec"):
             prefixes = value.match(_PREFIXES)

@@ -139,9 +139,11 @@ def play(
         text=True,
         check=False,
     )
-    yield Run(ports, done.returncode, done.stdout + done.stderr)
-    for server in servers.values():
-        server.close()
+    try:
+        yield Run(ports, done.returncode, done.stdout + done.stderr)
+    finally:
+        for server in servers.values():
+            server.close()
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["run", "check mode"])

@@ -142,7 +142,7 @@ def commits(site: Site) -> int:
 )
 def test_answers(site: Site, words: str, code: int, text: str) -> None:
     """From a folder below the one with ansible.cfg; and again, from what is remembered."""
-    for _ in range(2):
+    for _index in range(2):
         found, out, errors = site.ports(*words.split(), where=site.deep)
         assert (found, errors) == (code, "")
         assert out.replace(f"{site.folder}/", "").startswith(text)

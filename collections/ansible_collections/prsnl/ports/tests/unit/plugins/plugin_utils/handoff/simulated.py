@@ -71,8 +71,9 @@ GROUPS: dict[str, tuple[int, int, list[str]]] = {
 }
 
 
-def registry_data(groups: t.Mapping[str, tuple[int, int, list[str]]] = GROUPS) -> Plain:
+def registry_data(groups: t.Mapping[str, tuple[int, int, list[str]]] | None = None) -> Plain:
     """A registry with two endpoints for each service of each group, and one that is everywhere."""
+    groups = GROUPS if groups is None else groups
     services: Plain = {
         "watch": _service("watch", "all", 30_000, ["ops" if "ops" in groups else "office"], 1),
         "old": {
@@ -231,8 +232,9 @@ class World:
         self.found[host] = Found(why, {"skipped": True}, {"unreached": "x", "runbooks": books})
 
 
-def large(hosts: t.Mapping[str, tuple[int, int, list[str]]] = GROUPS) -> World:
+def large(hosts: t.Mapping[str, tuple[int, int, list[str]]] | None = None) -> World:
     """A site of 50 hosts and 600 endpoints."""
+    hosts = GROUPS if hosts is None else hosts
     names = {
         group: [f"{group}{number:02}" for number in range(1, count + 1)]
         for group, (count, _services, _users) in hosts.items()

@@ -56,7 +56,7 @@ def _addresses(hostvars: HostVars, host: str) -> tuple[str, ...]:
 def test_a_literal_inventory_is_read_once() -> None:
     hostvars = HostVars()
     controller.remember_hosts(hostvars)
-    for _ in range(3):
+    for _index in range(3):
         assert _addresses(hostvars, "literal") == ("192.0.2.7",)
     assert hostvars.asked["literal"] == 0
 

@@ -103,7 +103,7 @@ class Systemd:
 
     def options(self, file: pathlib.Path, *names: str) -> list[str]:
         """The options of the section Unit, before specifiers are expanded."""
-        values = [ctypes.c_char_p() for _ in names]
+        values = [ctypes.c_char_p() for _index in names]
         table = (_Item * (len(names) + 1))()
         parse = ctypes.cast(self._library.config_parse_string, ctypes.c_void_p)
         for item, name, value in zip(table, names, values, strict=False):

@@ -104,7 +104,7 @@ def ports(draw: st.DrawFn, pad: str, key: str = "ports", anchor: str = "") -> li
         items = draw(st.lists(short(), max_size=3))
         return [f"{pad}{key}:{what} [{', '.join(items)}]{draw(COMMENT)}"]
     lines = [f"{pad}{key}:{what}{draw(COMMENT)}"]
-    for _ in range(draw(st.integers(1, 3))):
+    for _index in range(draw(st.integers(1, 3))):
         entries = draw(long()) if draw(st.booleans()) else None
         if entries is None:
             lines.append(f"{pad}  - {draw(short())}{draw(COMMENT)}")

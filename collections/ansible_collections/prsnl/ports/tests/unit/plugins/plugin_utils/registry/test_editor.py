@@ -203,7 +203,7 @@ class Writer:
         lines: list[str] = []
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
-            for _ in range(self.dice.choice([0, 0, 0, 1])):
+            for _index in range(self.dice.choice([0, 0, 0, 1])):
                 lines.append(self.dice.choice(["", " " * indent + "# it's: a [comment"]))
             head = " " * indent + ("-" if isinstance(key, int) else f"{self.scalar(key)}:")
             anchor = f" &a{next(self.anchors)}" if self.dice.random() < 0.1 else ""

@@ -85,7 +85,7 @@ def test_leases_too() -> None:
 
 
 def test_what_people_write_stays() -> None:
-    text = BASE.replace("The shop", "Le café\u00a0! 商店 ☕\ufe0f \U0001f600 — “x”", 1)
+    text = BASE.replace("The shop", "Le café\u00a0! 商店 ☕\ufe0f \U0001f600 — «x»", 1)
     assert load.parse(text.encode(), "ports.yml")
 
 

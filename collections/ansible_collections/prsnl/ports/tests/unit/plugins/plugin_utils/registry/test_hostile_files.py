@@ -71,7 +71,7 @@ def test_deep_nesting_is_a_fault(kind: str, tmp_path: pathlib.Path) -> None:
 
 
 MANY: dict[str, t.Callable[[int], str]] = {
-    "the same key": lambda n: "".join("k: 1\n" for _ in range(n)),
+    "the same key": lambda n: "".join("k: 1\n" for _index in range(n)),
     "unknown keys": lambda n: "".join(f"k{i}: 1\n" for i in range(n)),
     "consumers of all types": lambda n: BASE.replace(
         "consumers: [", "consumers: [" + "".join(f"x{i}, {i}, [a], {{b: {i}}}, " for i in range(n))
@@ -102,7 +102,7 @@ MANY: dict[str, t.Callable[[int], str]] = {
         + "".join(
             "  - {date: 2026-03-01, what: a, why: b, by: c,"
             " changes: [{endpoint: shop.http, from: 1, to: 1, status: fixed}]}\n"
-            for _ in range(n)
+            for _index in range(n)
         )
     ),
     "services with one owner": lambda n: BASE.replace(
@@ -145,7 +145,7 @@ def test_many_leases_are_read_once_for_many_hosts(tmp_path: pathlib.Path) -> Non
     file = tmp_path / leases.NAME
     file.write_text("version: 1\nleases:\n" + rows)
     start = time.process_time()
-    for _ in range(200):
+    for _index in range(200):
         _read_leases(tmp_path / "ports.yml")
     assert time.process_time() - start < 5 * SECONDS
     file.write_text("version: 1\nleases: []\n")
@@ -211,7 +211,7 @@ WORDS = [
 
 def _mutate(text: str, rng: random.Random) -> bytes:
     """The text with a few pieces removed, repeated, moved or replaced."""
-    for _ in range(rng.randint(1, 6)):
+    for _index in range(rng.randint(1, 6)):
         start = rng.randrange(len(text) + 1)
         end = min(len(text), start + rng.choice((0, 1, 3, 20, 200)))
         piece = text[start:end]
