@@ -110,13 +110,6 @@ def test_what_is_refused_writes_nothing(
     assert names(evidence) == ["evidence.json"]
 
 
-@MODES
-def test_the_module_itself_says_where_it_runs(run: Run, check: bool) -> None:
-    result = run(handoff.main, check=check)
-    assert result["failed"] is True
-    assert result["msg"].endswith("runs on the controller, by its action plugin")
-
-
 def test_its_options_are_those_of_the_documentation() -> None:
     keys = ("type", "required", "choices", "default", "elements")
     documented, spec = (
