@@ -428,10 +428,13 @@ def test_a_kill_before_any_write_of_an_exchange(exchange: Exchange, host: Host) 
 
 def test_what_others_put_in_its_place_since_is_left_alone(exchange: Exchange, host: Host) -> None:
     exchange.begin()
+    number = exchange.folder.stat().st_ino
     shutil.rmtree(exchange.folder)
-    # Something of another number, which the one that was removed may have left.
-    (exchange.place / "number").mkdir()
     exchange.folder.mkdir()
+    # Something of another number, which the one that was removed may have left.
+    while exchange.folder.stat().st_ino == number:
+        exchange.folder.rename(exchange.place / f"number-{len(os.listdir(exchange.place))}")
+        exchange.folder.mkdir()
     (exchange.folder / "theirs").write_text("x", encoding="utf-8")
     (told,) = take_back(exchange, host)
     assert f"{exchange.folder} was replaced by somebody else since, and was left alone" in told
