@@ -189,7 +189,11 @@ def _match_container(
     if sock.container:
         if wanted.is_this(sock.container, user):
             return Match(OWNER)
-        return Match(OTHER, (f"the container is {sock.container}, expected {wanted}",))
+        # Somebody else's may have its name, or its user wasn't told.
+        is_named = wanted.name == sock.container.name
+        whose = f" of {user or 'root'}" if is_named and sock.container.uid else ""
+        fault = f"the container is {sock.container}, expected {wanted}{whose}"
+        return Match(OTHER, (fault,), is_like=is_named)
     engine = next((engine for holder in holders if (engine := engine_of(holder))), wanted.engine)
     if any(engine_of(holder) or in_container(holder) for holder in holders):
         return Match(

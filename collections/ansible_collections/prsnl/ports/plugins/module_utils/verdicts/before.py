@@ -28,6 +28,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import (
     CLOSED,
     Snapshot,
     Socket,
+    user_name,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import (
     read_host_redirects,
@@ -376,8 +377,12 @@ def _remedy(check: Check, snapshot: Snapshot, registry: str) -> str:
         return f". The kernel forgets it in a minute at most: run again then, or {move}."
     stop = f"stop {what_to_stop(check.sockets, snapshot)}"
     if not is_silent and strangers and all(match.is_like for match in strangers):
-        names = unique(sock.container.name for sock in check.sockets if sock.container)
-        owner = f"owner to container: {names[0]}" if len(names) == 1 else "owner"
+        containers = {sock.container for sock in check.sockets if sock.container}
+        owner = "owner"
+        if len(containers) == 1:
+            (found,) = containers
+            owner += f" to container: {found.name}"
+            owner += f" and user: {user_name(found.uid)}" if found.uid else ""
         return (
             f": {reasons}. If that is {service} itself, run it as it is registered, or correct its"
             f" {owner} in {registry}. If not, {stop}, or move the service there."

@@ -388,7 +388,7 @@ LOST = daemon("redis-server", 8, user="999", unit=None, cgroup=f"/docker/{'b' * 
             CONTAINER,
             World().hold(80, PROXY, container=HERS, published=True),
             OTHER,
-            "the container is docker container web of 1234, expected docker container web",
+            "the container is docker container web of 1234, expected docker container web of root",
             id="by the engine of a user who isn't told",
         ),
         pytest.param(

@@ -326,6 +326,22 @@ def test_a_reason_that_the_name_does_not_tell_is_told(
     assert f": {reason}. " in (one.conflict or "")
 
 
+def test_a_users_own_container_is_told_how_to_be_registered() -> None:
+    his = Container("podman", "shop", uid=4242)
+    world = World().hold(80, daemon("rootlessport", 7, user="4242"), container=his, published=True)
+    container = {"engine": None, "name": "shop"}
+    (one,) = check(world, endpoint("shop.http", 80, owner=owner(container=container))).values()
+    assert one.verdict == "foreign"
+    assert (
+        ": the container is podman container shop of 4242, expected container shop of root. If that"
+        " is shop itself, run it as it is registered, or correct its owner to container: shop and"
+        " user: 4242 in registry/ports.yml. If not, stop it, or move the service there."
+    ) in (one.conflict or "")
+    registered = owner(container=container, user="4242")
+    (one,) = check(world, endpoint("shop.http", 80, owner=registered)).values()
+    assert one.verdict == "ours"
+
+
 def test_a_container_with_the_services_name_may_be_the_service() -> None:
     world = World().hold(5001, container=Container("docker", "registry"), published=True)
     plan = endpoint("registry.http", 5001, owner=owner(process=["registry"]))
