@@ -198,7 +198,8 @@ def test_root_runs_nothing_of_the_prefix_and_changes_nothing_there(
         assert "chown" not in command
         assert not step["creates"].startswith(PREFIX)
         if PREFIX in command:
-            assert step["command"][:3] == ["/usr/bin/sudo", "-n", "-u"]
+            before = command.partition(PREFIX)[0]
+            assert before.endswith(f"/usr/bin/sudo -n -u {made['service_options']['UserName']} ")
     assert all("/" not in package for package in made.get("packages", []))
     assert "brew" not in str(made).replace("homebrew", "")
 
@@ -337,7 +338,7 @@ class Server:
 
     @property
     def socket(self) -> Path:
-        return self.folder / "data/.s.PGSQL.5433"
+        return self.folder / "data/run/.s.PGSQL.5433"
 
     def wait(self, *, is_there: bool) -> None:
         end = time.monotonic() + 60
@@ -389,3 +390,31 @@ def test_the_job_runs_a_server_with_roles_and_databases(open_folder: Path) -> No
     assert "received SIGHUP, reloading configuration files" in log
     assert "received fast shutdown request" in log
     assert "two'" not in log
+
+
+@needs_postgresql
+def test_a_simulated_launchd_runs_postgresql_by_the_real_code(open_folder: Path) -> None:
+    """What the role asks for, done by `daemon`'s own code, from check mode to a moved port."""
+    server = Server(open_folder)
+    (open_folder / "task.json").write_text(json.dumps(server.made), encoding="utf-8")
+    trial = ROOT / "tests/mac/simulated/trial.py"
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, trial, open_folder],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = json.loads(done.stdout.splitlines()[-1])
+    assert steps["check"]["changed"]
+    assert steps["check"]["ports"] == []
+    assert steps["first"]["actions"][-1] == "start"
+    assert steps["first"]["ports"] == [5433]
+    assert steps["second"] == {"changed": False, "actions": [], "ports": [5433]}
+    assert "no_such_setting" in steps["bad"]["failed"]
+    assert steps["bad"]["ports"] == [5433]
+    assert steps["killed"] == {"ports": [5433]}
+    assert steps["moved"]["actions"][-1] == "restart"
+    assert steps["moved"]["ports"] == [15433]
+    assert not steps["again"]["changed"]

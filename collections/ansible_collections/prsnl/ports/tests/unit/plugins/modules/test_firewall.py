@@ -15,7 +15,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall import (
     nftables,
-    pf_rules,
+    pf,
     system,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.firewall.change import Firewall
@@ -336,14 +336,13 @@ def test_a_second_controller_is_refused_by_the_name_of_the_first(call: Call) -> 
     assert call(check=True)["changed"]
 
 
-class SilentPf:
+class SilentPf(pf.Pf):
     """A pf without rules; it counts what changes it."""
 
     def __init__(self, live: str = "") -> None:
+        super().__init__(lambda _command, _stdin=None: (0, "", ""))
         self.rules = live
         self.loads = 0
-
-    render = staticmethod(pf_rules.render)
 
     def live(self) -> str:
         return self.rules
@@ -386,18 +385,18 @@ def test_a_mac_that_opens_nothing_is_left_off(
     arguments: dict[str, t.Any],
     is_left: bool,
 ) -> None:
-    pf = SilentPf(live)
+    silent = SilentPf(live)
     monkeypatch.setattr("platform.system", lambda: "Darwin")
-    monkeypatch.setattr(firewall, "find_firewall", lambda *_a, **_k: simple_firewall(call, pf))
+    monkeypatch.setattr(firewall, "find_firewall", lambda *_a, **_k: simple_firewall(call, silent))
     result = call(connection="other", **arguments)
     assert ("left_off" in result) == is_left, result
-    assert pf.loads == (0 if is_left else 1)
+    assert silent.loads == (0 if is_left else 1)
     assert result["changed"] == (not is_left)
     if is_left:
         assert "no endpoint of this mac is for other hosts" in result["left_off"].lower()
 
 
-def simple_firewall(call: Call, pf: SilentPf) -> Firewall:
+def simple_firewall(call: Call, silent: SilentPf) -> Firewall:
     root = call.kernel.root
     folders = (str(root / "record"), str(root / "volatile"), str(root / "durable"))
-    return Firewall(t.cast("t.Any", pf), call.kernel.run, *folders, persistent=True)
+    return Firewall(silent, call.kernel.run, *folders, persistent=True)
