@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cuts
 import pytest
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon import installers
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.change import Setting
@@ -32,6 +33,10 @@ class Call(t.NamedTuple):
     def __call__(self, *, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
         given = {key: value for key, value in arguments.items() if value is not None}
         internal = {"_ansible_check_mode": check, "_ansible_diff": True}
+        if (
+            "inject_invocation" in PASS_VARS
+        ):  # since ansible-core 2.21 it is asked for, as -vvv does
+            internal["_ansible_inject_invocation"] = True
         given = {"lock": LOCK, **given, **internal}
         with patch_module_args(given), pytest.raises(SystemExit):
             daemon.main()
