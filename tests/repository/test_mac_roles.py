@@ -372,7 +372,7 @@ def test_the_job_runs_a_server_with_roles_and_databases(open_folder: Path) -> No
     try:
         server.wait(is_there=True)
         changes = []
-        for password in ("one", "one", "two'\\"):
+        for password in ("first-secret", "first-secret", "second-secret'\\"):
             roles = [{"name": "prsnl", "password": password}]
             done = play(tmp_path, ["postgresql"], (), **server.variables, postgresql_roles=roles)
             assert done.returncode == 0, done.stdout + done.stderr
@@ -389,7 +389,7 @@ def test_the_job_runs_a_server_with_roles_and_databases(open_folder: Path) -> No
     log = (tmp_path / "log").read_text(encoding="utf-8")
     assert "received SIGHUP, reloading configuration files" in log
     assert "received fast shutdown request" in log
-    assert "two'" not in log
+    assert "second-secret" not in log
 
 
 @needs_postgresql
