@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import yaml
 from lab import REGISTRY, ROOT, Run, generated, leaked, on, on_all, plans, play, port_of, wait_for
-from network import TABLE, addresses, inside
+from network import TABLE, addresses, nft
 
 CONTAINERS, WEB, METRICS = map(port_of, ("cadvisor.http", "grafana.http", "postgres_exporter.http"))
 LEASED = 8123
@@ -111,7 +111,7 @@ def handoffs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Handoff
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda host: on(host, DO[host]), DO))
         for name, key, _element in elements():
-            inside("data", "nft", "delete", "element", *TABLE.split(), name, f"{{ {key} }}")
+            nft("data", "delete", "element", *TABLE.split(), name, f"{{ {key} }}")
         lease(registry, today - day)
         wait_for("app", CONTAINERS)
         second = hand_off(registry, folder / "out", "-e", "handoff_service=grafana")
@@ -122,7 +122,7 @@ def handoffs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Handoff
             list(pool.map(lambda host: on(host, UNDO[host], check=False), UNDO))
         for name, _key, element in elements():
             words = (*TABLE.split(), name, f"{{ {element} }}")
-            inside("data", "nft", "add", "element", *words, check=False)
+            nft("data", "add", "element", *words, check=False)
     yield first, second
     wait_for("ops", WEB)
     wait_for("app", CONTAINERS)

@@ -73,28 +73,35 @@ def addresses(host: str) -> dict[int, str]:
     return {address.version: str(address) for address in found if not address.is_link_local}
 
 
+def nft(host: str, *arguments: str, stdin: str = "", check: bool = True) -> str:
+    """Run a lab host's own nft: another version may not be able to read what that one made."""
+    return inside(host, "--mount", "nft", *arguments, stdin=stdin, check=check)
+
+
 def own_rules(host: str) -> str:
     """The registry's table of a lab host; empty if there is none."""
-    return inside(host, "nft", "-s", "-nn", "list", "table", *TABLE.split(), check=False)
+    if TABLE not in nft(host, "list", "tables"):
+        return ""
+    return nft(host, "-s", "-nn", "list", "table", *TABLE.split())
 
 
 def other_rules(host: str) -> str:
     """Everything but the registry's table."""
-    tables = inside(host, "nft", "list", "tables").splitlines()
+    tables = nft(host, "list", "tables").splitlines()
     names = [line.removeprefix("table ") for line in tables]
     return "".join(
-        inside(host, "nft", "-s", "list", "table", *name.split()) for name in names if name != TABLE
+        nft(host, "-s", "list", "table", *name.split()) for name in names if name != TABLE
     )
 
 
 @contextmanager
 def table(host: str, name: str, chain: str) -> Iterator[None]:
     """A table of somebody else, with one chain."""
-    inside(host, "nft", "-f", "-", stdin=f"table inet {name} {{\nchain c {{\n{chain}\n}}\n}}\n")
+    nft(host, "-f", "-", stdin=f"table inet {name} {{\nchain c {{\n{chain}\n}}\n}}\n")
     try:
         yield
     finally:
-        inside(host, "nft", "delete", "table", "inet", name)
+        nft(host, "delete", "table", "inet", name)
 
 
 def scan(source: str, targets: list[str], family: int) -> list[set[int]]:
