@@ -42,6 +42,8 @@ UNDO = {
 }
 # What a shell or a program says that was given words that it doesn't know.
 REFUSED = re.compile(r"not found|invalid option|unrecognized|unknown option|syntax error|[Uu]sage:")
+# What these print are the words of others.
+LOGS = ("journalctl ", "tail ")
 
 
 @dataclass(frozen=True)
@@ -301,7 +303,8 @@ def typed_on(host: str, books: list[dict[str, Any]]) -> list[str]:
     return [
         f"{text}: {line}"
         for text, line in zip([*looks, *changes], lines, strict=True)
-        if line.split()[0] in ("124", "126", "127") or REFUSED.search(line)
+        if line.split()[0] in ("124", "126", "127")
+        or (REFUSED.search(line) and not (line[0] == "0" and text.startswith(LOGS)))
     ] + [text for text, line in zip(changes, lines[len(looks) :], strict=True) if line[0] != "0"]
 
 
