@@ -28,6 +28,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.plan.compute import (
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     addresses,
     leases,
+    moving,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     load as registry,
@@ -46,6 +47,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX
 
 VARS_PLUGIN: t.Final = "prsnl.ports.registry"
+STILL: t.Final = "port_still"
 FAMILIES: t.Final = ("ipv4", "ipv6")
 _SUFFIX: t.Final = "_port"
 _SHOWN: t.Final = 3
@@ -71,6 +73,24 @@ def current_registry() -> Registry:
         return registry.load(registry_path())
     except RegistryError as error:
         raise AnsibleError(str(error)) from None
+
+
+def registry_of(variables: t.Mapping[str, t.Any]) -> Registry:
+    """The registry for a task or a lookup with these variables.
+
+    The variable `port_still` gives endpoints the ports that they have still, or have again, while
+    they move. Raises AnsibleError with every fault of the registry, or if the variable has one.
+    """
+    known = current_registry()
+    still = variables.get(STILL)
+    if not still:
+        return known
+    if Templar().is_template(still):
+        still = Templar(variables=variables).template(still)
+    try:
+        return moving.at_ports(known, still)
+    except ValueError as error:
+        raise AnsibleError(f"{_origin(still)}: {STILL} {error}") from None
 
 
 # Of hosts whose inventory says it all, as the run found them when it started; tasks run in forks of
@@ -219,7 +239,7 @@ def host_system(task_vars: t.Mapping[str, t.Any]) -> str:
 
 def host_plan(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The plan of the task's host as plain data; raises AnsibleError if there can't be one."""
-    known = current_registry()
+    known = registry_of(task_vars)
     refuse_contradictions(known, task_vars, Templar(variables=task_vars).template)
     try:
         return compute_plan(known, topology(task_vars), task_vars["inventory_hostname"]).as_dict()
