@@ -74,6 +74,7 @@ class PlannedEndpoint:
         """Plain data for a host of a system, ready for JSON."""
         return {
             **self.endpoint.as_dict(system),
+            "tls": bool(self.listen) and self.endpoint.speaks_tls(bool(self.sources)),
             "listen": list(self.listen),
             "allowed": list(self.allowed),
             "sources": [dataclasses.asdict(source) for source in self.sources],
@@ -118,6 +119,7 @@ class Target:
     address: str
     port: int
     local: bool
+    tls: bool = False
 
 
 def compute_plan(registry: Registry, topology: Topology, host: str) -> Plan:
@@ -195,7 +197,12 @@ def targets(registry: Registry, topology: Topology, host: str, endpoint: Endpoin
     for server in serving_hosts(registry, topology, endpoint, host):
         address = _reached_at(topology, host, server, endpoint)
         if address is not None:
-            result.append(Target(server, address, endpoint.port, server == host))
+            is_remote = server != host or bool(
+                not _only_loopback(endpoint)
+                and next(_sources(registry, topology, host, endpoint), None)
+            )
+            tls = endpoint.speaks_tls(is_remote)
+            result.append(Target(server, address, endpoint.port, server == host, tls))
     return sorted(result, key=lambda target: not target.local)
 
 
