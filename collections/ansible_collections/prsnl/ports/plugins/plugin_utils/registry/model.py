@@ -76,15 +76,14 @@ class Endpoint:
         """`bound`, `optional` or `silent`."""
         return EXPECT.get(self.status, "")
 
-    def speaks_tls(self, is_remote: bool) -> bool:
-        """Whether a server of it speaks TLS, to which other hosts come or not.
+    @property
+    def wants_tls(self) -> bool:
+        """Whether other hosts come by TLS.
 
         Passwords and data of databases don't cross a network in the clear, unless the registry says
         so.
         """
-        if self.probe == "tls":
-            return True
-        return is_remote and (self.probe in DATABASES if self.tls is None else self.tls)
+        return self.probe in (DATABASES | {"tls"}) if self.tls is None else self.tls
 
     def owner_on(self, system: str) -> Owner | None:
         """Who is expected to hold it on a system, `linux` or `darwin`; None if nobody is."""

@@ -192,6 +192,20 @@ def test_databases_speak_tls_to_other_hosts(changes: dict[str, t.Any], speaks: b
         assert [target.tls for target in found] == [expected]
 
 
+def test_a_server_has_tls_for_all_of_its_ports() -> None:
+    """One port has clients on other hosts, the other hasn't."""
+    loaded = load.parse(BASE, "ports.yml")
+    endpoints = loaded.data["services"]["store"]["endpoints"]
+    endpoints["sql"].update(probe="redis", consumers=["store"])
+    endpoints["admin"] = {**endpoints["sql"], "port": 21009, "probe": "http", "consumers": ["shop"]}
+    for wanted in (True, False):
+        endpoints["admin"]["tls"] = wanted
+        known = Registry.from_data(loaded.data, "ports.yml", BASE)
+        plan = compute.compute_plan(known, INVENTORY, "back1").as_dict()
+        found = {e["name"]: e["tls"] for e in plan["endpoints"] if e["service"] == "store"}
+        assert (found["sql"], found["admin"]) == (wanted, wanted)
+
+
 def test_a_target_is_reached_in_a_family_in_which_it_listens() -> None:
     """The other addresses of the host don't answer."""
     front = Host("production", ("198.51.100.1", "2001:db8::1"), ("ipv6",))
