@@ -74,9 +74,9 @@ class Request:
     ``settings`` prevail over those that follow from ``memory_mb`` (MiB, 0 for what the host has)
     and ``connections``; nothing may prevail over those that ``fixed`` names. ``rules`` is the text
     of who may connect. ``pem`` is the text of a certificate with its key, for a server that gets
-    them from here; ``certificate`` and ``key`` are paths of others. ``options`` are of the unit's ``[Service]``, ``writable`` what it may write
-    to besides the cluster. ``endpoints`` are those of the plan. ``timeout`` is in seconds, and
-    doesn't count while the server recovers from a crash.
+    them from here; ``certificate`` and ``key`` are paths of others. ``options`` are of the unit's
+    ``[Service]``, ``writable`` what it may write to besides the cluster. ``endpoints`` are those of
+    the plan. ``timeout`` is in seconds, and doesn't count while the server recovers from a crash.
     """
 
     port: int
