@@ -48,7 +48,9 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX
 
 VARS_PLUGIN: t.Final = "prsnl.ports.registry"
+# Variables that give endpoints other ports than the registry's, or more, while they move.
 STILL: t.Final = "port_still"
+ALSO: t.Final = "port_also"
 FAMILIES: t.Final = ("ipv4", "ipv6")
 _SUFFIX: t.Final = "_port"
 _SHOWN: t.Final = 3
@@ -83,15 +85,21 @@ def registry_of(variables: t.Mapping[str, t.Any]) -> Registry:
     they move. Raises AnsibleError with every fault of the registry, or if the variable has one.
     """
     known = current_registry()
-    still = variables.get(STILL)
-    if not still:
-        return known
-    if Templar().is_template(still):
-        still = Templar(variables=variables).template(still)
+    still = _ports(variables, STILL)
+    return _at(known, still, STILL) if still else known
+
+
+def _ports(variables: t.Mapping[str, t.Any], name: str) -> t.Any:
+    """A variable with ports of endpoints, filled in."""
+    ports = variables.get(name)
+    return Templar(variables=variables).template(ports) if ports else ports
+
+
+def _at(known: Registry, ports: t.Any, name: str) -> Registry:
     try:
-        return moving.at_ports(known, still)
+        return moving.at_ports(known, ports)
     except ValueError as error:
-        raise AnsibleError(f"{_origin(still)}: {STILL} {error}") from None
+        raise AnsibleError(f"{_origin(ports)}: {name} {error}") from None
 
 
 # Of hosts whose inventory says it all, as the run found them when it started; tasks run in forks of
@@ -289,10 +297,20 @@ def host_plan(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The plan of the task's host as plain data; raises AnsibleError if there can't be one."""
     known = registry_of(task_vars)
     refuse_contradictions(known, task_vars, Templar(variables=task_vars).template)
+    places, host = topology(task_vars), task_vars["inventory_hostname"]
     try:
-        return compute_plan(known, topology(task_vars), task_vars["inventory_hostname"]).as_dict()
+        plan = compute_plan(known, places, host).as_dict()
+        also = _ports(task_vars, ALSO)
+        if also:
+            other = compute_plan(_at(known, also, ALSO), places, host).as_dict()
+            plan["endpoints"] += [
+                {**endpoint, "id": f"{endpoint['id']}.also"}
+                for endpoint in other["endpoints"]
+                if endpoint["id"] in also
+            ]
     except PlanError as error:
         raise AnsibleError(str(error)) from None
+    return plan
 
 
 def absent_groups(task_vars: t.Mapping[str, t.Any]) -> list[str]:
