@@ -186,7 +186,6 @@ from ansible_collections.prsnl.ports.plugins.module_utils.moves.journal import (
 )
 
 
-
 class BusyError(MoveError):
     """Another run works on the move; ``runner`` says which one."""
 

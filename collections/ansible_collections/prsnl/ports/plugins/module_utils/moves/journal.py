@@ -11,10 +11,10 @@ written whole, only root can read it, and it stays when the move is over, as its
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import re
+import time
 import typing as t
 from dataclasses import asdict, dataclass, field
 
@@ -187,8 +187,7 @@ _FIELDS = tuple(Journal.__dataclass_fields__)
 
 
 def _now() -> str:
-    now = datetime.datetime.now(tz=datetime.timezone.utc)
-    return now.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def journal_path(name: str, directory: str = MOVES) -> str:
