@@ -70,11 +70,11 @@ def main() -> None:
     name = module.params["endpoint"]
     try:
         plan = read_plan(module.params["plan"])
-        (endpoint,) = [e for e in plan.endpoints if e.id == name] or [None]
+        endpoint = next((e for e in plan.endpoints if e.id == name), None)
         if endpoint is None:
-            module.fail_json(
-                msg=f"{plan.host}: {name} isn't in the plan of this host, allowed is"
-                f" {', '.join(e.id for e in plan.endpoints) or 'nothing'}"
+            allowed = ", ".join(e.id for e in plan.endpoints) or "nothing"
+            raise ValueError(
+                f"{plan.host}: {name} isn't in the plan of this host, allowed is {allowed}"
             )
         registry = module.params["registry"]
         port = port_now(endpoint, plan.endpoints, read_manifests(), take_snapshot(), registry)

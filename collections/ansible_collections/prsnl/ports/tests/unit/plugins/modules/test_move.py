@@ -18,7 +18,7 @@ from ansible_collections.prsnl.ports.plugins.modules import move
 Run = t.Callable[..., dict[str, t.Any]]
 NAME = "port-shop.http"
 STEPS = ["open", "switch", "close"]
-OPENED = {"state": "opened", "target": "8124", "steps": STEPS, "about": {"old": 8123}}
+OPENED: dict[str, t.Any] = {"state": "opened", "target": "8124", "steps": STEPS, "about": {"old": 8123}}
 ADA = {"controller": "laptop", "user": "ada", "pid": 7, "place": "here"}
 BOB = {"controller": "desk", "user": "bob", "pid": 9, "place": "there"}
 
@@ -49,7 +49,8 @@ def do(run: Run, *states: str) -> dict[str, t.Any]:
     result = ask(run, **OPENED)
     for text in states:
         state, _, step = text.partition(" ")
-        result = ask(run, state=state, **({"step": step} if step else {}))
+        more: dict[str, t.Any] = {"step": step} if step else {}
+        result = ask(run, state=state, **more)
     assert not result.get("failed"), result
     return dict(result["journal"])
 

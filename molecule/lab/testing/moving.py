@@ -169,7 +169,7 @@ class Workload:
         assert password
         tls = "sslmode=verify-full sslrootcert=/etc/ssl/prsnl-authority.pem" if "?" in url else ""
         conninfo = f"host={hosts} port={ports} dbname=prsnl user=prsnl password={password[1]} {tls}"
-        script = (Path(__file__).parent / "workload.py").read_text(encoding="utf-8")
+        script = (ROOT / "molecule/moves/workload.py").read_text(encoding="utf-8")
         on("app", "rm -f /root/workload.stop; cat > /root/workload.py", stdin=script)
         command = ["ssh", "-F", str(STATE / "ssh_config"), "app"]
         self._process = subprocess.Popen(
@@ -199,5 +199,5 @@ class Workload:
 
     def longest_gap(self, client: str) -> float:
         """The longest time between two acknowledged statements of a client, in seconds."""
-        at = [e["at"] for e in self.of(client, "ack")]
+        at = [float(e["at"]) for e in self.of(client, "ack")]
         return max(b - a for a, b in itertools.pairwise(at))
