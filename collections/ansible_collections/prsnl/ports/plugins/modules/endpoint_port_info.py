@@ -76,11 +76,12 @@ def main() -> None:
             raise ValueError(
                 f"{plan.host}: {name} isn't in the plan of this host, allowed is {allowed}"
             )
+        registered = endpoint.port
         registry = module.params["registry"]
         port = port_now(endpoint, plan.endpoints, read_manifests(), take_snapshot(), registry)
     except (OSError, UnknownPortError, ValueError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, port=port, registered=endpoint.port)
+    module.exit_json(changed=False, port=port, registered=registered)
 
 
 if __name__ == "__main__":

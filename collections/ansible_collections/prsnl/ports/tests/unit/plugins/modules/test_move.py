@@ -18,7 +18,12 @@ from ansible_collections.prsnl.ports.plugins.modules import move
 Run = t.Callable[..., dict[str, t.Any]]
 NAME = "port-shop.http"
 STEPS = ["open", "switch", "close"]
-OPENED: dict[str, t.Any] = {"state": "opened", "target": "8124", "steps": STEPS, "about": {"old": 8123}}
+OPENED: dict[str, t.Any] = {
+    "state": "opened",
+    "target": "8124",
+    "steps": STEPS,
+    "about": {"old": 8123},
+}
 ADA = {"controller": "laptop", "user": "ada", "pid": 7, "place": "here"}
 BOB = {"controller": "desk", "user": "bob", "pid": 9, "place": "there"}
 
