@@ -1,4 +1,4 @@
-"""Read from PostgreSQL as the applications do: reach.py CONNINFO, with the password in PGPASSWORD."""
+"""Read from PostgreSQL as applications do: reach.py CONNINFO, the password in PGPASSWORD."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ conninfo, query = sys.argv[1], "select count(*) from pg_class"
 try:
     import psycopg2
 except ImportError:
-    os.execvp("psql", ["psql", conninfo, "-XAtwc", query])
+    os.execvp("psql", ["psql", conninfo, "-XAtwc", query])  # noqa: S606
 try:
     cursor = psycopg2.connect(conninfo).cursor()
     cursor.execute(query)

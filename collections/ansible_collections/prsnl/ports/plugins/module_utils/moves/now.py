@@ -53,5 +53,5 @@ def port_now(
     raise UnknownPortError(
         f"The owner of {endpoint.id} listens on {', '.join(map(str, sorted(ports)))}, and nothing"
         f" tells which one it is. Describe the owner more closely in {registry}, or give the port"
-        " with -e move_from=..."
+        " with -e move_port_from=..."
     )
