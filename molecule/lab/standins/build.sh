@@ -10,8 +10,9 @@ trap 'rm -rf "$work"' EXIT
 
 cp -a "$here/packages/$package/root/." "$work/"
 mkdir -p "$work/DEBIAN" "$work/usr/lib/$package/standin/names"
-cp "$here/standin/__init__.py" "$here/standin/daemon.py" "$here/standin/secret.py" "$here/standin/strict.py" "$here/standin/web.py" \
-    "$here/standin/yamlfile.py" "$here/standin/$package.py" "$work/usr/lib/$package/standin/"
+for module in __init__ addresses cluster daemon sandbox secret strict web yamlfile "$package"; do
+    cp "$here/standin/$module.py" "$work/usr/lib/$package/standin/"
+done
 cp "$here/standin/names/$package.txt" "$work/usr/lib/$package/standin/names/"
 if [ -n "$engine" ]; then
     # Valkey is called like the program whose place it takes, in the process list, too.
