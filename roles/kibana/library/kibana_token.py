@@ -76,23 +76,19 @@ token:
   type: str
 """
 
-import base64
 import http
 import json
-import ssl
 import time
 import typing as t
-import urllib.error
 import urllib.parse
-import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.prsnl.ports.plugins.module_utils.host.rest import Answer, Servers
 
 USER = "elastic"
 ACCOUNT = "/_security/service/elastic/kibana/credential/token"
 AUTHENTICATE = "/_security/_authenticate"
-# Seconds for an answer, and between two questions.
-ANSWER = 15
+# Seconds between two questions.
 PAUSE = 3.0
 # How often a password is tried: a node that has just started may not know its users yet.
 TRIES = 5
@@ -106,43 +102,11 @@ class TokenError(Exception):
     """There is no token, as the operator is to read it."""
 
 
-class Answer(t.NamedTuple):
-    """What Elasticsearch answers; the status is 0 if it doesn't."""
-
-    status: int
-    text: str
-
-
-class Elasticsearch:
+class Elasticsearch(Servers):
     """The nodes of a cluster."""
 
     def __init__(self, urls: t.Sequence[str], authority: str, password: str) -> None:
-        self._urls = urls
-        self._context = ssl.create_default_context(cadata=authority) if authority else None
-        login = base64.b64encode(f"{USER}:{password}".encode()).decode()
-        self._basic = f"Basic {login}"
-
-    def ask(self, path: str, method: str = "GET", authorization: str = "") -> Answer:
-        """Return the first node's answer that is one; the last failure without any."""
-        answer = Answer(0, "there is no node")
-        for url in self._urls:
-            request = urllib.request.Request(  # noqa: S310 - the registry's addresses
-                url.rstrip("/") + path,
-                method=method,
-                headers={"Authorization": authorization or self._basic},
-            )
-            try:
-                with urllib.request.urlopen(  # noqa: S310
-                    request, timeout=ANSWER, context=self._context
-                ) as response:
-                    return Answer(response.status, response.read().decode(errors="replace"))
-            except urllib.error.HTTPError as error:
-                answer = Answer(error.code, f"{url} answers {error.code}")
-                if error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                    return answer
-            except (OSError, ValueError) as error:
-                answer = Answer(0, f"{url}: {getattr(error, 'reason', error)}")
-        return answer
+        super().__init__(urls, authority, USER, password)
 
     def knows(self, token: str) -> Answer:
         """Return the answer to who comes with this token."""

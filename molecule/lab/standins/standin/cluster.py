@@ -58,6 +58,16 @@ class Plan:
     seeds: list[str] = field(default_factory=list)
     initial: list[str] = field(default_factory=list)
     single: bool = False
+    # Read at each look, as the product's FileBasedSeedHostsProvider does.
+    file: pathlib.Path | None = None
+    port: int = 0  # for lines without one
+
+    def hosts(self) -> set[str]:
+        """The seeds of the moment."""
+        lines = self.file.read_text().splitlines() if self.file and self.file.exists() else []
+        words = [line.split("#")[0].strip() for line in lines]
+        found = {w if w.rpartition(":")[0] else f"{w}:{self.port}" for w in words if w}
+        return {*self.seeds, *found}
 
 
 class Unreachable(Exception):  # noqa: N818  # not an error of this node
@@ -223,6 +233,7 @@ class Cluster:
 
     def _meet(self) -> dict[str, State]:
         """Everybody who answers at the address that it publishes, by id."""
+        self._addresses |= self.plan.hosts()
         seeds = sorted(self._addresses)
         hello = {"cluster": self.me.cluster, "transport": self.me.transport}
         found: dict[str, State] = {}

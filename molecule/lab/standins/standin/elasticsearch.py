@@ -438,16 +438,21 @@ def gather(settings: yamlfile.Settings) -> cluster.Cluster:
         started=time.time(),
     )
     port = settings.port("transport.port")
+    providers = settings.list("discovery.seed_providers")
+    if set(providers) - {"file", "settings"}:
+        raise settings.refuse("discovery.seed_providers", f"no such one: {providers}")
+    hosts = config_directory() / "unicast_hosts.txt"
     seeds = [
         seed if re.search(r"(^[^:]+|\]):\d+$", seed) else f"{seed}:{port}"
         for seed in settings.list("discovery.seed_hosts")
     ]
     single = settings.text("discovery.type") == "single-node"
     initial = settings.list("cluster.initial_master_nodes")
-    if not (single or seeds or initial):
+    if not (single or seeds or initial or providers):
         single = True  # on loopback only, where a node forms a cluster by itself
-    path = pathlib.Path(settings.text("path.data")) / "cluster.json"
-    plan = cluster.Plan(seeds, initial, single)
+    path = pathlib.Path(settings.text("path.data")) / "_state" / "cluster.json"
+    path.parent.mkdir(exist_ok=True)
+    plan = cluster.Plan(seeds, initial, single, hosts if "file" in providers else None, port)
     return cluster.Cluster(me, plan, path, cluster.Wire(transport_context(settings)))
 
 
@@ -655,6 +660,9 @@ class Node:
                     if parts[1:2] != ["_local"] or key == self.members.me.id
                 },
             }
+        if parts[:2] == ["_cluster", "state"]:
+            voting = self.members.state["voting"]
+            return {"metadata": {"cluster_coordination": {"last_committed_config": voting}}}
         if parts[:2] == ["_cat", "nodes"]:
             return [
                 {
