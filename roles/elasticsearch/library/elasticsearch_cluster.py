@@ -376,10 +376,12 @@ class Cluster:
             answer = self._ask(AUTHENTICATE, urls=[self._own])
             if answer.status == http.HTTPStatus.OK:
                 return
-            tries += answer.status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
-            if tries >= TRIES:
+            is_refused = answer.status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
+            tries += is_refused
+            is_late = time.monotonic() > end
+            if tries >= TRIES or (is_late and is_refused):
                 raise ClusterError(f"refused: {answer.text}")
-            if time.monotonic() > end:
+            if is_late:
                 raise ClusterError(f"Elasticsearch was waited for {timeout:g} s: {answer.text}")
             self._pause(3 * PAUSE)
 

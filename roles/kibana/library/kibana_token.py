@@ -42,6 +42,11 @@ options:
       - The token that there is, or an empty text.
     type: str
     default: ''
+  version:
+    description:
+      - The version of Kibana. All nodes are waited for to be that new, as while they are upgraded.
+    type: str
+    default: ''
   timeout:
     description:
       - How long to wait for Elasticsearch, in seconds.
@@ -78,6 +83,7 @@ token:
 
 import http
 import json
+import re
 import time
 import typing as t
 import urllib.parse
@@ -162,6 +168,40 @@ def have(
         pause(PAUSE)
 
 
+def number(version: str) -> tuple[int, ...]:
+    """Return the version without what a package adds to it; nothing if it is none."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def wait_for_version(
+    nodes: Elasticsearch, version: str, timeout: float, pause: t.Callable[[float], None]
+) -> None:
+    """Wait until no node is older than this version of Kibana, which would not start.
+
+    :param timeout: seconds.
+    :raises TokenError: one still is.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        answer = nodes.ask("/_nodes/http")
+        found = answer.content.get("nodes", {}).values()
+        old = sorted(
+            f"{node['name']} ({node['version']})"
+            for node in found
+            if number(node["version"]) < number(version)
+        )
+        if found and not old:
+            return
+        if time.monotonic() > end:
+            told = f"nodes that are older than it: {', '.join(old)}" if old else answer.text
+            raise TokenError(
+                f"Kibana {version} was not installed, because Elasticsearch has {told}. Upgrade"
+                " Elasticsearch first: elasticsearch_version is the version of both"
+            )
+        pause(PAUSE)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -171,6 +211,7 @@ def main() -> None:
             "password": {"type": "str", "required": True, "no_log": True},
             "name": {"type": "str", "required": True},
             "token": {"type": "str", "default": "", "no_log": True},
+            "version": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 600},
         },
         supports_check_mode=True,
@@ -181,7 +222,9 @@ def main() -> None:
         if module.check_mode:
             is_known = params["token"] and nodes.knows(params["token"]).status == http.HTTPStatus.OK
             module.exit_json(changed=not is_known, token=params["token"])
+        end = time.monotonic() + params["timeout"]
         token = have(nodes, params["token"], params["name"], params["timeout"], time.sleep)
+        wait_for_version(nodes, params["version"], end - time.monotonic(), time.sleep)
     except (OSError, ValueError) as error:
         # In check mode, the authority may be still to be made.
         if module.check_mode:

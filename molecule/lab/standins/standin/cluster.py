@@ -186,6 +186,13 @@ class Cluster:
     # --- discovery ------------------------------------------------------------------------------
 
     def start(self) -> None:
+        if self.state["uuid"] and self.plan.initial:
+            self._say(
+                f"this node is locked into cluster UUID [{self.state['uuid']}] but"
+                f" [cluster.initial_master_nodes] is set to {self.plan.initial}; remove this"
+                " setting to avoid possible data loss caused by subsequent cluster bootstrap"
+                " attempts"
+            )
         if not self.plan.single:
             threading.Thread(target=self._run, daemon=True).start()
 
@@ -258,13 +265,6 @@ class Cluster:
     def look(self) -> None:
         """Find the others once, and draw the conclusions."""
         peers = self._meet()
-        if self.state["uuid"] and self.plan.initial:
-            self._say(
-                f"this node is locked into cluster UUID [{self.state['uuid']}] but"
-                f" [cluster.initial_master_nodes] is set to {self.plan.initial}; remove this"
-                " setting to avoid possible data loss caused by subsequent cluster bootstrap"
-                " attempts"
-            )
         with self._lock:
             if not self.state["uuid"]:
                 self._join_or_bootstrap(peers)
