@@ -58,7 +58,7 @@ EXAMPLES = r"""
     cluster: "{{ asked }}"
     initial: [search-1, search-2, search-3]
     found: "{{ looked }}"
-  throttle: "{{ 1 if looked.alive else 0 }}"
+  throttle: "{{ 1 if looked.member else 0 }}"
 """
 
 RETURN = r"""
