@@ -176,7 +176,7 @@ def test_kibana_answers_through_each_node() -> None:
     assert len({secret(f"kibana-{host}.token") for host in HOSTS}) == len(HOSTS)
 
 
-CHANGED = {"elasticsearch_settings": {"indices.fielddata.cache.size": "30%"}}
+CHANGED: dict[str, Any] = {"elasticsearch_settings": {"indices.fielddata.cache.size": "30%"}}
 
 
 def test_a_lost_node_is_survived_and_stops_the_restart_of_others() -> None:

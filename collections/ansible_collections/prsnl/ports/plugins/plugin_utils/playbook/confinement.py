@@ -30,7 +30,7 @@ OPTIONS: t.Final[t.Mapping[str, t.Any]] = {
     "RestrictSUIDSGID": True,
     "SystemCallArchitectures": "native",
     "SystemCallErrorNumber": "EPERM",
-    # A program may confine itself further, and some insist. The set lacks these, in systemd 257 too.
+    # A program may confine itself further, and some insist. The set of systemd 252 lacks these.
     # Elasticsearch takes EPERM for them as a broken kernel, and is no node of a cluster then.
     "SystemCallFilter": [
         "@system-service",

@@ -278,7 +278,7 @@ def test_the_documentation_has_every_option_that_confines() -> None:
 
 
 def test_programs_may_confine_themselves() -> None:
-    # "@system-service" has no such call (systemd 252 and 257), and Elasticsearch insists on it:
+    # "@system-service" of systemd 252 has no such call, and Elasticsearch insists on it:
     # libs/native/.../LinuxNativeAccess.java accepts ENOSYS and EINVAL only.
     assert OPTIONS["SystemCallErrorNumber"] == "EPERM"
     assert {"@system-service", "seccomp"} <= set(OPTIONS["SystemCallFilter"])
