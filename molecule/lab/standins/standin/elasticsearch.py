@@ -942,6 +942,52 @@ def tokens_main(arguments: list[str]) -> None:
     print(f"Deleted service token [{name}]")
 
 
+# What AutoConfigureNode.java leaves behind when the package is installed.
+AUTO_SETTINGS: t.Final = """
+#----------------------- BEGIN SECURITY AUTO CONFIGURATION -----------------------
+xpack.security.enabled: true
+xpack.security.enrollment.enabled: true
+xpack.security.http.ssl:
+  enabled: true
+  keystore.path: certs/http.p12
+xpack.security.transport.ssl:
+  enabled: true
+  verification_mode: certificate
+  keystore.path: certs/transport.p12
+  truststore.path: certs/transport.p12
+cluster.initial_master_nodes: ["{host}"]
+http.host: 0.0.0.0
+#----------------------- END SECURITY AUTO CONFIGURATION -------------------------
+"""
+AUTO_SECRETS: t.Final = (
+    "xpack.security.http.ssl.keystore.secure_password",
+    "xpack.security.transport.ssl.keystore.secure_password",
+    "xpack.security.transport.ssl.truststore.secure_password",
+)
+
+
+def cli_main(arguments: list[str]) -> None:
+    """What the package's set-up of security does, once."""
+    if arguments != ["auto-configure-node"]:
+        raise strict.RefusedError(f"the stand-in has no {arguments}")
+    here = config_directory()
+    path = here / "elasticsearch.yml"
+    text = path.read_text(encoding="utf-8")
+    if "xpack.security" in text or "cluster.initial_master_nodes" in text:
+        return
+    certificates = here / "certs"
+    certificates.mkdir(mode=0o750, exist_ok=True)
+    for name in ("http_ca.crt", "http.p12", "transport.p12"):
+        secret.replace(certificates / name, f"The stand-in's {name}\n", 0o660)
+    if os.geteuid() == 0:
+        os.chown(certificates, 0, here.stat().st_gid)
+    added = dict.fromkeys(AUTO_SECRETS, secrets.token_urlsafe(15))
+    hashed = {"autoconfiguration.password_hash": secret.digest(secrets.token_urlsafe(15))}
+    keystore().write({**keystore().read(), **added, **hashed})
+    text += AUTO_SETTINGS.format(host=socket.gethostname())
+    secret.replace(path, text, 0o660)
+
+
 def ask_for_password(settings: yamlfile.Settings, user: str, password: str, url: str) -> None:
     """Ask the running node, as a user who exists only meanwhile; as the vendor's tool does.
 
