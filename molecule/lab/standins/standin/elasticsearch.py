@@ -973,7 +973,8 @@ def cli_main(arguments: list[str]) -> None:
     here = config_directory()
     path = here / "elasticsearch.yml"
     text = path.read_text(encoding="utf-8")
-    if "xpack.security" in text or "cluster.initial_master_nodes" in text:
+    given = yamlfile.settings(str(path), NAMES, "setting").values
+    if any(name.startswith(("xpack.security", "cluster.initial_master")) for name in given):
         return
     certificates = here / "certs"
     certificates.mkdir(mode=0o750, exist_ok=True)
