@@ -465,7 +465,11 @@ def test_values_are_what_they_are_in_foreign_syntaxes(project: Project) -> None:
     for name, value in re.findall(r'^(\w+)="((?:[^"\\]|\\.)*)"$', environment, re.M | re.S):
         values[name] = re.sub(r'\\(["\\`$])', r"\1", value)
     url = urllib.parse.urlsplit(values["DATABASE_URL"])
-    assert (url.hostname, url.query) == (OPS, "")
+    assert url.hostname == OPS
+    assert urllib.parse.parse_qs(url.query) == {
+        "sslmode": ["verify-full"],
+        "sslrootcert": ["/etc/prsnl/backend.authority.pem"],
+    }
     assert urllib.parse.unquote(url.username or "") == "a/b"
     assert urllib.parse.unquote(url.password or "") == NASTY
     assert urllib.parse.unquote(url.path) == "/shop/x?sslmode=disable"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -138,20 +139,98 @@ def test_other_hosts_reach_what_they_may_reach(
         assert not reached
 
 
-def psql(source: str, port: int, password: str, database: str = "prsnl") -> str:
-    """What psql prints on a lab host, errors included."""
-    address = address_of("data")
-    target = f"host={address} port={port} user=prsnl dbname={database} connect_timeout=10"
-    script = f"psql -XAt {shlex.quote(target)} -c 'select current_user, inet_server_port()' 2>&1"
-    return on(source, f"PGPASSWORD={shlex.quote(password)} {script}", check=False).strip()
+AUTHORITY = "/etc/ssl/prsnl-authority.pem"
 
 
-def test_psql_connects_from_app_by_scram() -> None:
+def psql(source: str, port: int, password: str, database: str = "prsnl", options: str = "") -> str:
+    """What a client of libpq prints on a lab host, errors included."""
+    target = f"host={address_of('data')} port={port} user=prsnl dbname={database} {options}"
+    query = (
+        "SELECT current_user, inet_server_port(), ssl, version FROM pg_stat_ssl"
+        " WHERE pid = pg_backend_pid()"
+    )
+    script = (
+        f"import psycopg2; c = psycopg2.connect({target!r}, connect_timeout=10).cursor();"
+        f"c.execute({query!r}); print(*c.fetchone(), sep='|')"
+    )
+    command = f"python3 -c {shlex.quote(script)} 2>&1"
+    return on(source, f"PGPASSWORD={shlex.quote(password)} {command}", check=False).strip()
+
+
+VERIFIED = f"sslmode=verify-full sslrootcert={AUTHORITY}"
+
+
+def test_clients_connect_from_app_by_scram_over_tls() -> None:
+    """The client proves by the authority that it speaks to the server of that address."""
     port = port_of("postgresql.sql")
     password = secret("postgresql-prsnl.password")
-    assert psql("app", port, password) == f"prsnl|{port}"
-    assert "password authentication failed" in psql("app", port, password + "x")
+    assert psql("app", port, password, options=VERIFIED) == f"prsnl|{port}|True|TLSv1.3"
+    wrong = psql("app", port, password + "x", options=VERIFIED)
+    assert "password authentication failed" in wrong
     assert "Connection refused" in psql("app", port_of("postgresql.intel"), password)
+
+
+def test_nothing_crosses_the_network_in_the_clear() -> None:
+    port = port_of("postgresql.sql")
+    password = secret("postgresql-prsnl.password")
+    assert "no encryption" in psql("app", port, password, options="sslmode=disable")
+    # psql of the lab has no TLS at all.
+    target = f"host={address_of('data')} port={port} user=prsnl dbname=prsnl connect_timeout=10"
+    plain = f"PGPASSWORD={shlex.quote(password)} psql -XAt {shlex.quote(target)} -c 'select 1' 2>&1"
+    assert "no encryption" in on("app", plain, check=False)
+    for endpoint in ("dragonfly.redis", "dragonfly.admin"):
+        script = (
+            f"import socket; s = socket.create_connection(({address_of('data')!r},"
+            f" {port_of(endpoint)}), 10); s.sendall(b'PING\\r\\n'); print(s.recv(9))"
+        )
+        source = {"dragonfly.redis": "app", "dragonfly.admin": "ops"}[endpoint]
+        answer = on(source, f"python3 -c {shlex.quote(script)} 2>&1", check=False)
+        assert "PONG" not in answer
+        assert "NOAUTH" not in answer
+
+
+def test_another_authority_is_not_trusted() -> None:
+    """A certificate of somebody else, and the right one for another name."""
+    port = port_of("postgresql.sql")
+    password = secret("postgresql-prsnl.password")
+    other = "sslmode=verify-full sslrootcert=/tmp/other.pem"
+    make = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
+        " -subj /CN=other -keyout /dev/null -out /tmp/other.pem 2>/dev/null"
+    )
+    on("app", make)
+    try:
+        assert "certificate verify failed" in psql("app", port, password, options=other)
+    finally:
+        on("app", "rm /tmp/other.pem")
+    named = psql(
+        "app", port, password, options=f"{VERIFIED} host=other hostaddr={address_of('data')}"
+    )
+    assert "does not match host name" in named
+
+
+@pytest.mark.parametrize("endpoint", ["dragonfly.redis", "dragonfly.admin"])
+def test_the_cache_is_known_by_its_certificate(endpoint: str) -> None:
+    source = {"dragonfly.redis": "app", "dragonfly.admin": "ops"}[endpoint]
+    authority = {"app": AUTHORITY, "ops": "/etc/prometheus/authority.pem"}[source]
+    script = (
+        "import socket, ssl;"
+        f"context = ssl.create_default_context(cafile={authority!r});"
+        f"plain = socket.create_connection(({address_of('data')!r}, {port_of(endpoint)}), 10);"
+        f"s = context.wrap_socket(plain, server_hostname={address_of('data')!r});"
+        "s.sendall(b'PING\\r\\n'); print(s.recv(7))"
+    )
+    assert on(source, f"python3 -c {shlex.quote(script)} 2>&1").strip() == "b'-NOAUTH'"
+
+
+def test_the_application_reaches_both_by_verified_tls() -> None:
+    url = f"http://127.0.0.1:{port_of('backend.http')}/api/health"
+    script = f"import urllib.request; print(urllib.request.urlopen({url!r}).read().decode())"
+    answer = json.loads(on("app", f"python3 -c {shlex.quote(script)}"))
+    assert (answer["postgresql"], answer["dragonfly"]) == ("ok", "ok")
+    environment = on("app", "cat /etc/prsnl/backend.env")
+    assert "sslmode=verify-full" in environment
+    assert "rediss://" in environment
 
 
 def test_postgresql_refuses_what_is_not_declared() -> None:
@@ -161,7 +240,8 @@ def test_postgresql_refuses_what_is_not_declared() -> None:
     refused = on("ops", f"python3 -c {shlex.quote(script)} 2>&1", check=False)
     assert "ConnectionRefusedError" in refused
     password = secret("postgresql-prsnl.password")
-    assert "pg_hba.conf rejects connection" in psql("app", port, password, "postgres")
+    elsewhere = psql("app", port, password, "postgres", VERIFIED)
+    assert "pg_hba.conf rejects connection" in elsewhere
 
 
 def test_passwords_are_stored_as_scram_verifiers() -> None:

@@ -84,6 +84,12 @@ options:
       - The path of its key.
     type: str
     default: ''
+  pem:
+    description:
+      - The server's certificate followed by its key, as text in PEM format. They are kept in one
+        file that only root can change, and the server speaks TLS with them.
+    type: str
+    default: ''
   options:
     description:
       - Options of the unit's C([Service]) section, on top of those that confine it.
@@ -225,6 +231,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "rules": {"type": "str", "required": True},
     "certificate": {"type": "str", "default": ""},
     "key": {"type": "str", "default": "", "no_log": False},
+    "pem": {"type": "str", "default": "", "no_log": True},
     "options": {"type": "dict", "default": {}},
     "writable_paths": {"type": "list", "elements": "str", "default": []},
     "endpoints": {"type": "list", "elements": "dict", "default": []},
@@ -246,6 +253,7 @@ def read_request(params: t.Mapping[str, t.Any]) -> Request:
         memory_mb=params["memory_mb"],
         certificate=params["certificate"],
         key=params["key"],
+        pem=params["pem"],
         options=params["options"],
         writable=tuple(params["writable_paths"]),
         endpoints=tuple(params["endpoints"]),

@@ -73,9 +73,10 @@ class Request:
 
     ``settings`` prevail over those that follow from ``memory_mb`` (MiB, 0 for what the host has)
     and ``connections``; nothing may prevail over those that ``fixed`` names. ``rules`` is the text
-    of who may connect. ``options`` are of the unit's ``[Service]``, ``writable`` what it may write
-    to besides the cluster. ``endpoints`` are those of the plan. ``timeout`` is in seconds, and
-    doesn't count while the server recovers from a crash.
+    of who may connect. ``pem`` is the text of a certificate with its key, for a server that gets
+    them from here; ``certificate`` and ``key`` are paths of others. ``options`` are of the unit's
+    ``[Service]``, ``writable`` what it may write to besides the cluster. ``endpoints`` are those of
+    the plan. ``timeout`` is in seconds, and doesn't count while the server recovers from a crash.
     """
 
     port: int
@@ -87,6 +88,7 @@ class Request:
     memory_mb: int = 0
     certificate: str = ""
     key: str = ""
+    pem: str = ""
     options: t.Mapping[str, t.Any] = field(default_factory=dict)
     writable: tuple[str, ...] = ()
     endpoints: tuple[t.Mapping[str, t.Any], ...] = ()
@@ -100,6 +102,7 @@ class OwnFile:
     path: str
     former: t.Optional[Content]
     wanted: Content
+    is_secret: bool = False
 
     @property
     def is_changed(self) -> bool:
@@ -165,7 +168,9 @@ class Cluster:
     def wanted_settings(self) -> dict[str, t.Any]:
         """The settings of the role's file."""
         sizes = tune(self.memory_mb, self.request.connections)
-        return {**sizes, **self.request.settings, "hba_file": self.layout.hba}
+        pem = self.layout.pem
+        tls = {"ssl": True, "ssl_cert_file": pem, "ssl_key_file": pem} if self.request.pem else {}
+        return {**sizes, **tls, **self.request.settings, "hba_file": self.layout.hba}
 
     @property
     def fixed(self) -> set[str]:
@@ -183,18 +188,21 @@ class Cluster:
         places = [self.found.data, *layout.writable, *request.writable]
         options = {**request.options, "ReadWritePaths": places}
         root = os.getegid()
+        group = self._account.gid if self._account else root
         wanted = [
             (layout.drop_in, drop_in(options, HEADER), 0o644, root),
             (layout.settings, settings.encode(), 0o644, root),
-            (
-                layout.hba,
-                request.rules.encode(),
-                0o640,
-                self._account.gid if self._account else root,
-            ),
+            (layout.hba, request.rules.encode(), 0o640, group),
         ]
+        if request.pem:
+            wanted.append((layout.pem, f"{request.pem.rstrip()}\n".encode(), 0o640, group))
         return [
-            OwnFile(path, read_file(path), Content(data, mode, os.geteuid(), gid))
+            OwnFile(
+                path,
+                read_file(path),
+                Content(data, mode, os.geteuid(), gid),
+                is_secret=path == layout.pem,
+            )
             for path, data, mode, gid in wanted
         ]
 
@@ -208,11 +216,16 @@ class Cluster:
         result = []
         for file in self.changed_files:
             former = file.former
+            before, after = (
+                (b"(secret)\n" if former else b"", b"(secret, changed)\n")
+                if file.is_secret
+                else (former.data if former else b"", file.wanted.data)
+            )
             result.append(
                 {
-                    "before": former.data.decode(errors="replace") if former else "",
+                    "before": before.decode(errors="replace"),
                     "before_header": f"{file.path} ({describe(former)})" if former else "absent",
-                    "after": file.wanted.data.decode(errors="replace"),
+                    "after": after.decode(errors="replace"),
                     "after_header": f"{file.path} ({describe(file.wanted)})",
                 }
             )
@@ -274,7 +287,7 @@ class Cluster:
         return steps
 
     def _changed_settings(self) -> set[str]:
-        _drop_in, settings, _rules = self.files
+        _drop_in, settings, *_others = self.files
         former = settings.former
         if former is None and self.found.main:
             with self._writer():
@@ -315,7 +328,7 @@ class Cluster:
         manifest = read_manifest(self._manifest_path)
         if server is None or manifest is None or not manifest.applied:
             return True
-        paths = [self.layout.settings, self.layout.hba]
+        paths = [self.layout.settings, self.layout.hba, self.layout.pem]
         if max(map(_changed, paths)) > server.loaded:
             return True
         if not self.request.certificate or self._account is None:
@@ -329,7 +342,7 @@ class Cluster:
 
         :raises ClusterError: something would not be valid.
         """
-        _drop_in, settings, _rules = self.files
+        _drop_in, settings, *_others = self.files
         program = f"{self.layout.programs}/postgres"
         if self._account is None:
             return
@@ -351,6 +364,9 @@ class Cluster:
         # In check mode, the role that makes it hasn't made it.
         if certificate and not (is_check and not os.path.exists(certificate)):
             self._refuse_certificate(self._account)
+        # Check mode has a word for what it doesn't make.
+        if self.request.pem and not (is_check and "-----BEGIN" not in self.request.pem):
+            self._refuse_pem()
         if self.found.server:
             # Ours are replaced.
             own = (self.layout.settings, self.layout.hba)
@@ -372,6 +388,18 @@ class Cluster:
                 f"The user {account.name} can not use the certificate {request.certificate} with"
                 f" the key {request.key}: {error}"
             ) from None
+
+    def _refuse_pem(self) -> None:
+        """Raise ClusterError for what would leave the server without TLS."""
+        with tempfile.TemporaryDirectory(prefix="prsnl-ports-") as folder:
+            path = f"{folder}/server.pem"
+            write_text(path, self.request.pem, 0o600)
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, password=lambda: b"")
+            except (OSError, ValueError) as error:
+                raise ClusterError(
+                    f"The certificate for {self.layout.pem} can not be used with its key: {error}"
+                ) from None
 
     def _refuse_files(
         self, server: Server, *, without: t.Container[str] = (), is_included: bool = True

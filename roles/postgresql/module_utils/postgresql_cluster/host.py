@@ -150,6 +150,11 @@ class Layout:
         return f"{self.own}/pg_hba.conf"
 
     @property
+    def pem(self) -> str:
+        """The server's certificate with its key, which only root can change."""
+        return f"{self.own}/server.pem"
+
+    @property
     def drop_in(self) -> str:
         """What confines the unit."""
         return f"{self.root}/etc/systemd/system/{self.unit}.d/hardening.conf"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import stat
+import subprocess
 import typing as t
 
 import pytest
@@ -580,3 +582,59 @@ def test_in_check_mode_a_certificate_may_still_be_made(converged: Host) -> None:
     assert converged.preview(**missing) == []
     with pytest.raises(ClusterError, match="No such file"):
         converged.apply(**missing)
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two certificates, each with its key."""
+    folder = tmp_path_factory.mktemp("pems")
+    made = []
+    for name in ("first", "second"):
+        words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
+        words += ["ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}"]
+        words += ["-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.crt"]
+        subprocess.run(words, check=True, capture_output=True)
+        made.append("".join((folder / f"{name}.{end}").read_text() for end in ("crt", "key")))
+    return made
+
+
+def test_a_certificate_of_ours_is_kept_where_only_root_changes_it(
+    converged: Host, pems: list[str]
+) -> None:
+    cluster = converged.apply(pem=pems[0])
+    path = converged.layout.pem
+    assert cluster.actions == [
+        f"write {converged.layout.settings}",
+        f"write {path}",
+        "reload",
+    ]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
+    settings = pathlib.Path(converged.layout.settings).read_text()
+    assert f"ssl_cert_file = '{path}'" in settings
+    assert f"ssl_key_file = '{path}'" in settings
+    assert is_idle(converged, pem=pems[0])
+    assert converged.apply(pem=pems[1]).actions == [f"write {path}", "reload"]
+    assert pathlib.Path(path).read_text() == pems[1]
+
+
+def test_the_key_is_in_no_diff(converged: Host, pems: list[str]) -> None:
+    converged.apply(pem=pems[0])
+    shown = str(converged.cluster(pem=pems[1]).diff())
+    assert converged.layout.pem in shown
+    assert "PRIVATE KEY" not in shown
+
+
+def test_a_certificate_without_its_key_changes_nothing(converged: Host, pems: list[str]) -> None:
+    alone = pems[0].partition("-----BEGIN PRIVATE")[0]
+    other = alone + "".join(pems[1].partition("-----BEGIN PRIVATE")[1:])
+    for pem in (alone, other):
+        assert "can not be used with its key" in refused(converged, pem=pem)
+    # Check mode has a word for what it doesn't make.
+    assert "reload" in converged.preview(pem="(made outside of check mode)")
+
+
+def test_giving_up_tls_leaves_what_the_packages_have(converged: Host, pems: list[str]) -> None:
+    converged.apply(pem=pems[0])
+    converged.apply()
+    assert "ssl" not in pathlib.Path(converged.layout.settings).read_text()
+    assert is_idle(converged)

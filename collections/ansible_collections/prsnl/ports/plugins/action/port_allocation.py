@@ -40,6 +40,7 @@ class ActionModule(GovernanceAction):
         "addresses": {"type": "list", "elements": "str"},
         "environments": {"type": "list", "elements": "str"},
         "probe": {"type": "str", "choices": ["tcp", "http", "tls", "postgres", "redis", "none"]},
+        "tls": {"type": "bool"},
         "metrics": {"type": "str"},
         "routes": {"type": "dict"},
         "browser_origin": {"type": "bool"},

@@ -234,6 +234,17 @@ _raw:
         local:
           description: Whether it is the current host.
           type: bool
+        tls:
+          description: Whether it is spoken to by TLS.
+          type: bool
+          version_added: 0.2.0
+    tls:
+      description:
+        - Whether the current host serves it by TLS, or reaches its first target so.
+        - With the probe V(tls) it always is. Else it depends on the registry's C(tls), which is
+          true by itself for PostgreSQL and the Redis protocol, and counts where other hosts come.
+      type: bool
+      version_added: 0.2.0
     address:
       description: The address of the first target, if there is one.
       type: str
@@ -318,11 +329,13 @@ def _answer(
         for target in targets(registry, topology, host, endpoint)
     ]
     first = reachable[0] if reachable else {}
+    common = planned.as_dict(system_of(topology, host))
     return {
-        **planned.as_dict(system_of(topology, host)),
+        **common,
         "sockets": [socket(address, endpoint.port) for address in planned.listen],
         "bind": bind(planned.listen).as_dict(endpoint.port),
         "targets": reachable,
+        "tls": common["tls"] if here else bool(first.get("tls")),
         "address": first.get("address"),
         "socket": first.get("socket"),
     }

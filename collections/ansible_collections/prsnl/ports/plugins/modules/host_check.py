@@ -19,67 +19,13 @@ description:
 extends_documentation_fragment:
   - prsnl.ports.attributes
   - prsnl.ports.attributes.info
+  - prsnl.ports.fitness
 options:
   host:
     description:
       - How messages name the host.
     type: str
     required: true
-  architectures:
-    description:
-      - The machine names that are allowed, as C(uname -m) prints them. Any, if it is empty.
-    type: list
-    elements: str
-    default: []
-  systems:
-    description:
-      - The systems that are allowed. Any, if it is empty.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description:
-          - The C(ID) of C(/etc/os-release), or V(macos).
-        type: str
-        required: true
-      min_version:
-        description:
-          - The oldest C(VERSION_ID), or version of macOS, that is allowed.
-        type: str
-        required: true
-      lts:
-        description:
-          - Whether only releases with long-term support are allowed.
-        type: bool
-        default: false
-  service_manager:
-    description:
-      - The service manager that has to run, such as V(systemd) or V(launchd). Any, if it is empty.
-    type: str
-    default: ''
-  memory_mb:
-    description:
-      - The memory that is needed, in MiB. The limit of a container counts.
-    type: int
-    default: 0
-  disks:
-    description:
-      - The free disk space that is needed.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      path:
-        description:
-          - An absolute path. If it doesn't exist yet, the file system counts that it would be on.
-        type: path
-        required: true
-      free_mb:
-        description:
-          - The space that has to be free there, in MiB.
-        type: int
-        required: true
 attributes:
   platform:
     platforms: posix
@@ -135,59 +81,21 @@ found:
     version: '12'
 """
 
-from dataclasses import asdict
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.prsnl.ports.plugins.module_utils.host.fitness import (
-    AllowedSystem,
-    Requirements,
-    judge_fitness,
-    read_fitness,
+    ARGUMENTS,
+    judge,
 )
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={
-            "host": {"type": "str", "required": True},
-            "architectures": {"type": "list", "elements": "str", "default": []},
-            "systems": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "min_version": {"type": "str", "required": True},
-                    "lts": {"type": "bool", "default": False},
-                },
-            },
-            "service_manager": {"type": "str", "default": ""},
-            "memory_mb": {"type": "int", "default": 0},
-            "disks": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "free_mb": {"type": "int", "required": True},
-                },
-            },
-        },
+        argument_spec={"host": {"type": "str", "required": True}, **ARGUMENTS},
         supports_check_mode=True,
     )
-    params = module.params
-    required = Requirements(
-        architectures=tuple(params["architectures"]),
-        systems=tuple(AllowedSystem(**system) for system in params["systems"]),
-        service_manager=params["service_manager"],
-        memory_mb=params["memory_mb"],
-        disks=tuple((disk["path"], disk["free_mb"]) for disk in params["disks"]),
-    )
-    found = read_fitness(path for path, _free in required.disks)
-    faults = judge_fitness(found, required)
-    result = {"changed": False, "faults": faults, "found": asdict(found)}
-    if faults:
-        module.fail_json(msg="\n".join(f"{params['host']}: {fault}" for fault in faults), **result)
+    result = judge(module.params, module.params["host"])
+    if result["faults"]:
+        module.fail_json(**result)
     module.exit_json(**result)
 
 

@@ -109,6 +109,10 @@ options:
     description: How it is proven that it answers.
     type: str
     choices: [tcp, http, tls, postgres, redis, none]
+  tls:
+    description: Whether other hosts have to come by TLS.
+    type: bool
+    version_added: 0.2.0
   metrics:
     description: The path under which it serves metrics.
     type: str

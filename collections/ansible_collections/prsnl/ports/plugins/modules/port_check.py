@@ -40,9 +40,12 @@ description:
     owner isn't root and whose unit doesn't give it the capability.
   - An endpoint that would listen on IPv6 on a host without an IPv6 address is a conflict too.
   - Nothing is stopped, killed or moved.
+  - In the same execution it can refuse a host that isn't fit, as M(prsnl.ports.host_check) does.
+    The ports of such a host aren't looked at.
 extends_documentation_fragment:
   - prsnl.ports.attributes
   - prsnl.ports.attributes.info
+  - prsnl.ports.fitness
   - prsnl.ports.plan
   - prsnl.ports.leases
 attributes:
@@ -50,6 +53,7 @@ attributes:
     details:
       - Fails in check mode as well, because the change would.
 seealso:
+  - module: prsnl.ports.host_check
   - module: prsnl.ports.port_verify
   - module: prsnl.ports.registry_info
 """
@@ -64,9 +68,27 @@ EXAMPLES = r"""
   become: true
   register: checked
   failed_when: false
+
+- name: Refuse hosts that aren't fit, and ports that are held by others, in one execution
+  prsnl.ports.port_check:
+    architectures: [aarch64]
+    memory_mb: 2048
+  become: true
 """
 
 RETURN = r"""
+faults:
+  description: Everything that makes the host unfit.
+  returned: always
+  type: list
+  elements: str
+  version_added: 0.2.0
+  sample: []
+found:
+  description: What the host has, as M(prsnl.ports.host_check) returns it.
+  returned: always
+  type: dict
+  version_added: 0.2.0
 unplanned:
   description:
     - What the inventory lacks, so that less is asked of the host than the registry means, such as a
@@ -178,6 +200,10 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.prsnl.ports.plugins.module_utils.host.fitness import (
+    ARGUMENTS,
+    judge,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import read_plan
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.leases import read_leases
 from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.before import (
@@ -209,12 +235,19 @@ def main() -> None:
             "plan": {"type": "dict"},
             "registry": {"type": "str"},
             "leases": {"type": "list", "elements": "dict"},
+            **ARGUMENTS,
         },
         supports_check_mode=True,
     )
     try:
         plan = read_plan(module.params["plan"])
         leases = read_leases(module.params["leases"])
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    fitness = judge(module.params, plan.host)
+    if fitness["faults"]:
+        module.fail_json(**fitness)
+    try:
         checks, snapshot, unread = check_host(
             plan.endpoints,
             host=plan.host,
@@ -240,7 +273,7 @@ def main() -> None:
     if no_ipv6:
         conflicts.append(no_ipv6)
     result = {
-        "changed": False,
+        **fitness,
         "results": [check.as_dict() for check in checks],
         "conflicts": conflicts,
     }

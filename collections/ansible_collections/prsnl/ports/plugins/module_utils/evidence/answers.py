@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import socket
 import ssl
 import subprocess
 import time
@@ -20,10 +19,10 @@ from ansible_collections.prsnl.ports.plugins.module_utils.evidence.readings impo
     Request,
     get,
     run,
-    tls_context,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.evidence.system import utc
 from ansible_collections.prsnl.ports.plugins.module_utils.sockets.model import endpoint_text
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts import probes
 
 END = "notAfter="
 LONGEST_VERSION = 80
@@ -107,24 +106,24 @@ def read_packages(names: t.Collection[str], timeout: float) -> tuple[dict[str, s
 # --- certificates ------------------------------------------------------------------------------
 
 
-def read_certificate(address: str, port: int, timeout: float) -> tuple[dict[str, t.Any], Reading]:
+def read_certificate(
+    address: str, port: int, timeout: float, probe: str = "tls"
+) -> tuple[dict[str, t.Any], Reading]:
     """Return the end of the certificate that a TLS server shows, and the reading.
 
     C(not_after) is empty where it isn't known.
     """
     where = endpoint_text(address, port)
+    start = "-starttls postgres " if probe == "postgres" else ""
     source = (
-        f"openssl s_client -connect {shlex.quote(where)} </dev/null |"
+        f"openssl s_client {start}-connect {shlex.quote(where)} </dev/null |"
         " openssl x509 -noout -subject -issuer -enddate"
     )
     try:
-        # Python 3.8 has no brackets around both.
-        with socket.create_connection((address, port), timeout) as plain:  # noqa: SIM117
-            with tls_context().wrap_socket(plain) as connection:
-                der = connection.getpeercert(binary_form=True)
+        der = probes.read_certificate(probe, address, port, timeout)
         done = subprocess.run(
             ["openssl", "x509", "-noout", "-subject", "-issuer", "-enddate"],
-            input=ssl.DER_cert_to_PEM_cert(der or b""),
+            input=ssl.DER_cert_to_PEM_cert(der),
             capture_output=True,
             text=True,
             timeout=timeout,

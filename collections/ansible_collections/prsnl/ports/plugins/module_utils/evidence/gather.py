@@ -93,10 +93,12 @@ def gather(wanted: Wanted) -> dict[str, t.Any]:
     packages, readings["packages"] = _packages(wanted)
     certificates = {}
     for endpoint in endpoints:
-        if endpoint.expect == "bound" and endpoint.probe == "tls":
+        if endpoint.expect == "bound" and endpoint.tls:
             name = f"certificate-{endpoint.id}"
             address = LOOPBACK.get(endpoint.listen[0], endpoint.listen[0])
-            facts, readings[name] = read_certificate(address, endpoint.port, timeout)
+            facts, readings[name] = read_certificate(
+                address, endpoint.port, timeout, endpoint.probe
+            )
             certificates[endpoint.id] = {**facts, "reading": name}
     backups = {}
     for service, patterns in wanted.backups.items():

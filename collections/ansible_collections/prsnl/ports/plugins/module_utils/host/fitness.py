@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 import typing as t
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host import macos
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
@@ -21,6 +21,31 @@ MEMORY_LIMITS = (
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
+# Of a module that asks for fitness; the doc fragment `fitness` describes them.
+ARGUMENTS: dict[str, t.Any] = {
+    "architectures": {"type": "list", "elements": "str", "default": []},
+    "systems": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "min_version": {"type": "str", "required": True},
+            "lts": {"type": "bool", "default": False},
+        },
+    },
+    "service_manager": {"type": "str", "default": ""},
+    "memory_mb": {"type": "int", "default": 0},
+    "disks": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            "free_mb": {"type": "int", "required": True},
+        },
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -208,6 +233,26 @@ def judge_fitness(found: Fitness, required: Requirements) -> list[str]:
                 f" {'Free some.' if is_mac else 'Free some, or enlarge its file system.'}"
             )
     return faults
+
+
+def judge(params: t.Mapping[str, t.Any], host: str) -> dict[str, t.Any]:
+    """The result of a module with ARGUMENTS: `faults`, what was `found`, and a `msg` if it fails.
+
+    `params` are the module's, and `host` is how messages name the host. Sizes are in MiB.
+    """
+    required = Requirements(
+        architectures=tuple(params["architectures"]),
+        systems=tuple(AllowedSystem(**system) for system in params["systems"]),
+        service_manager=params["service_manager"],
+        memory_mb=params["memory_mb"],
+        disks=tuple((disk["path"], disk["free_mb"]) for disk in params["disks"]),
+    )
+    found = read_fitness(path for path, _free in required.disks)
+    faults = judge_fitness(found, required)
+    result = {"changed": False, "faults": faults, "found": asdict(found)}
+    if faults:
+        result["msg"] = "\n".join(f"{host}: {fault}" for fault in faults)
+    return result
 
 
 def _other_architecture(found: Fitness, required: Requirements) -> str:

@@ -33,6 +33,9 @@ from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.after import 
     Verification,
     verify_plan,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.verdicts.probes import (
+    read_certificate,
+)
 
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 TIMEOUT = 5
@@ -103,16 +106,23 @@ def _label(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def read_certificate_end(address: str, port: int) -> float:
-    """Return the end of the certificate that a TLS server shows, in seconds since the epoch.
+def read_certificate_end(address: str, port: int, probe: str = "tls", name: str = "") -> float:
+    """Return the end of the certificate that a server shows, in seconds since the epoch.
 
+    :param probe: how it is spoken to, for the way to its TLS.
+    :param name: of the server to ask for, where several have the port.
     :raises OSError: it can't be reached.
     :raises ValueError: what it shows has no end.
     """
-    pem = ssl.get_server_certificate((LOOPBACK.get(address, address), port), timeout=TIMEOUT)
+    der = read_certificate(probe, LOOPBACK.get(address, address), port, TIMEOUT, name)
     command = ["openssl", "x509", "-noout", "-enddate"]
     done = subprocess.run(
-        command, input=pem, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        command,
+        input=ssl.DER_cert_to_PEM_cert(der),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
     )
     return float(ssl.cert_time_to_seconds(done.stdout.strip().partition("=")[2]))
 
@@ -121,9 +131,11 @@ def read_certificates(endpoints: t.Iterable[HostEndpoint]) -> dict[str, float]:
     """Return the ends of the certificates of endpoints with TLS that answer."""
     found = {}
     for endpoint in endpoints:
-        if endpoint.expect == "bound" and endpoint.probe == "tls":
+        if endpoint.expect == "bound" and endpoint.tls:
             try:
-                found[endpoint.id] = read_certificate_end(endpoint.listen[0], endpoint.port)
+                found[endpoint.id] = read_certificate_end(
+                    endpoint.listen[0], endpoint.port, endpoint.probe, endpoint.server_name
+                )
             except (OSError, ValueError, subprocess.TimeoutExpired):
                 # That it doesn't answer is told by the other metrics.
                 continue

@@ -37,6 +37,7 @@ class HostEndpoint:
     """An endpoint of a host's plan.
 
     ``server_name`` is what probes ask for, ``device`` the interface that the service binds to.
+    ``tls`` says that it has to speak TLS.
     """
 
     id: str
@@ -54,6 +55,7 @@ class HostEndpoint:
     broadcast: bool = False
     server_name: str = ""
     device: str = ""
+    tls: bool = False
 
     @classmethod
     def from_plan(cls, entry: t.Mapping[str, t.Any]) -> HostEndpoint:
@@ -82,6 +84,7 @@ class HostEndpoint:
             broadcast=bool(entry.get("broadcast")),
             server_name=entry.get("server_name") or "",
             device=entry.get("device") or "",
+            tls=bool(entry.get("tls", entry["probe"] == "tls")),
         )
 
     @property

@@ -53,7 +53,7 @@ LEASABLE = ("alternative", "reserved")
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 # Probe, address, port, and the name of the server.
-Target = t.Tuple[str, str, int, str]  # noqa: UP006 - evaluated, by Python 3.8 too
+Target = t.Tuple[str, str, int, str, bool]  # noqa: UP006 - evaluated, by Python 3.8 too
 
 
 @dataclass
@@ -436,7 +436,13 @@ def _probe_all(results: t.Sequence[Verification], answered: set[Target]) -> None
 
 def _targets(endpoint: HostEndpoint) -> list[Target]:
     return [
-        (endpoint.probe, LOOPBACK.get(address, address), endpoint.port, endpoint.server_name)
+        (
+            endpoint.probe,
+            LOOPBACK.get(address, address),
+            endpoint.port,
+            endpoint.server_name,
+            endpoint.tls,
+        )
         for address in endpoint.listen
     ]
 
@@ -444,8 +450,8 @@ def _targets(endpoint: HostEndpoint) -> list[Target]:
 def _probe(target: Target) -> str:
     """Return why a probe failed; empty if it didn't."""
     try:
-        probe, address, port, name = target
-        run_probe(probe, address, port, PROBE_TIMEOUT, name)
+        probe, address, port, name, tls = target
+        run_probe(probe, address, port, PROBE_TIMEOUT, name, tls=tls)
     except ProbeError as error:
         return str(error)
     return ""

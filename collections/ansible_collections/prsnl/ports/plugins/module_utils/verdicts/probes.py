@@ -81,6 +81,12 @@ class Dialogue:
         self._arm()
         self._socket = context.wrap_socket(self._socket, server_hostname=self.name or None)
 
+    @property
+    def certificate(self) -> bytes:
+        """The other side's certificate in DER, once TLS has started."""
+        shown = self._socket.getpeercert(binary_form=True)  # type: ignore[attr-defined]
+        return t.cast(bytes, shown or b"")
+
     def await_alert(self) -> None:
         """Give a server a moment to refuse after the handshake, as it may since TLS 1.3.
 
@@ -107,39 +113,72 @@ class Dialogue:
         return data
 
 
-def run_probe(probe: str, address: str, port: int, timeout: float, name: str = "") -> None:
+def run_probe(
+    probe: str, address: str, port: int, timeout: float, name: str = "", *, tls: bool = False
+) -> None:
     """Ask a port whether it speaks its protocol.
 
     :param probe: a key of V(PROBES).
     :param timeout: seconds, for the whole probe.
     :param name: of the server to ask for, in TLS and as HTTP's Host.
+    :param tls: whether it has to speak it by TLS.
     :raises ProbeError: it doesn't, and why.
     """
     try:
-        PROBES[probe](address, port, timeout, name)
+        PROBES[probe](address, port, timeout, name, tls)
     except TimeoutError:
         raise ProbeError(f"no answer within {timeout:g} s") from None
     except OSError as error:
         raise ProbeError(error.strerror or str(error)) from error
 
 
-def probe_tcp(address: str, port: int, timeout: float, name: str) -> None:
+def _start_tls(connection: Dialogue) -> None:
+    """Start the TLS that the port has to speak.
+
+    :raises ProbeError: it doesn't.
+    """
+    try:
+        connection.start_tls()
+    except (ssl.SSLError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or error.strerror or error
+        raise ProbeError(f"no TLS handshake: {reason}; it has to speak TLS") from error
+
+
+def probe_tcp(address: str, port: int, timeout: float, name: str, tls: bool) -> None:
     """A connection is accepted."""
-    with Dialogue(address, port, timeout, name):
-        pass
+    with Dialogue(address, port, timeout, name) as connection:
+        if tls:
+            _start_tls(connection)
 
 
-def probe_http(address: str, port: int, timeout: float, name: str) -> None:
-    """Any HTTP status line, in the clear or over TLS, or the refusal of a server's TLS.
+def read_certificate(probe: str, address: str, port: int, timeout: float, name: str = "") -> bytes:
+    """Return the certificate that a server shows, in DER.
+
+    :param probe: a key of V(PROBES), for the way to its TLS.
+    :param timeout: seconds, for all of it.
+    :raises OSError: it can't be reached, or doesn't speak TLS.
+    """
+    with Dialogue(address, port, timeout, name) as connection:
+        if probe == "postgres":
+            connection.send(SSL_REQUEST)
+            if connection.receive(1) != b"S":
+                raise OSError("it refuses TLS")
+        connection.start_tls()
+        return connection.certificate
+
+
+def probe_http(address: str, port: int, timeout: float, name: str, tls: bool) -> None:
+    """Any HTTP status line, in the clear unless it has to be TLS, or the refusal of its TLS.
 
     A server that wants a certificate or another name doesn't come to speak HTTP.
     """
     deadline = time.monotonic() + timeout
     answer = answer_tls = b""
-    with Dialogue(address, port, timeout, name) as connection, suppress(ConnectionError):
-        answer = _ask_http(connection)
-    if _is_http(answer):
-        return
+    if not tls:
+        with Dialogue(address, port, timeout, name) as connection, suppress(ConnectionError):
+            answer = _ask_http(connection)
+        if _is_http(answer):
+            return
     left = max(deadline - time.monotonic(), 0.1)
     try:
         with Dialogue(address, port, left, name) as connection, suppress(ConnectionError):
@@ -149,8 +188,11 @@ def probe_http(address: str, port: int, timeout: float, name: str) -> None:
     except ssl.SSLError as error:
         if _is_alert(error):
             return
+        if tls:
+            reason = error.reason or error
+            raise ProbeError(f"no TLS handshake: {reason}; it has to speak TLS") from error
     if not _is_http(answer_tls):
-        raise ProbeError(f"no HTTP status line, but {_quote(answer)}")
+        raise ProbeError(f"no HTTP status line, but {_quote(answer_tls if tls else answer)}")
 
 
 def _ask_http(connection: Dialogue) -> bytes:
@@ -171,7 +213,7 @@ def _is_alert(error: ssl.SSLError) -> bool:
     return bool(TLS_ALERT.match(error.reason or ""))
 
 
-def probe_tls(address: str, port: int, timeout: float, name: str) -> None:
+def probe_tls(address: str, port: int, timeout: float, name: str, tls: bool) -> None:
     """A TLS handshake or an alert, whoever answers."""
     with Dialogue(address, port, timeout, name) as connection:
         try:
@@ -181,7 +223,7 @@ def probe_tls(address: str, port: int, timeout: float, name: str) -> None:
                 raise ProbeError(f"no TLS handshake: {error.reason or error}") from error
 
 
-def probe_postgres(address: str, port: int, timeout: float, name: str) -> None:
+def probe_postgres(address: str, port: int, timeout: float, name: str, tls: bool) -> None:
     """An answer to a start message: a request for authentication, or a refusal.
 
     Some refuse before they have said whether they speak TLS. A server that is starting, stopping or
@@ -192,6 +234,8 @@ def probe_postgres(address: str, port: int, timeout: float, name: str) -> None:
         answer = connection.receive(1)
         if answer == b"S":
             connection.start_tls()
+        elif tls and answer == b"N":
+            raise ProbeError("it refuses TLS, and has to speak it")
         if answer in (b"S", b"N"):
             body = struct.pack("!i", PROTOCOL_3_0) + b"user\0port_verify\0database\0postgres\0\0"
             connection.send(struct.pack("!i", len(body) + 4) + body)
@@ -220,9 +264,11 @@ def _read_refusal(connection: Dialogue, size: int, header: bytes) -> None:
         raise ProbeError(f"PostgreSQL takes no connections: {message}")
 
 
-def probe_redis(address: str, port: int, timeout: float, name: str) -> None:
+def probe_redis(address: str, port: int, timeout: float, name: str, tls: bool) -> None:
     """PONG, or an error of that protocol. A server that still loads its data fails."""
     with Dialogue(address, port, timeout, name) as connection:
+        if tls:
+            _start_tls(connection)
         connection.send(b"PING\r\n")
         answer = connection.receive(len(b"+PONG\r\n"))
         if answer.startswith(b"-"):
@@ -235,7 +281,7 @@ def _quote(data: bytes) -> str:
     return ascii(data.decode("latin-1")) if data else "a closed connection"
 
 
-PROBES: dict[str, t.Callable[[str, int, float, str], None]] = {
+PROBES: dict[str, t.Callable[[str, int, float, str, bool], None]] = {
     "tcp": probe_tcp,
     "http": probe_http,
     "tls": probe_tls,

@@ -48,6 +48,7 @@ KEYS: t.Final = (
     "addresses",
     "environments",
     "probe",
+    "tls",
     "metrics",
     "routes",
     "browser_origin",

@@ -90,6 +90,11 @@ def control(host: Plain, verb: str, owners: t.Iterable[Plain]) -> str:
     return f"systemctl {verb} {shlex.join(units)}" if units else ""
 
 
+def speaks_tls(entry: Plain) -> bool:
+    """Whether a planned endpoint is spoken to by TLS; earlier evidence has the probe only."""
+    return bool(entry.get("tls", entry["probe"] == "tls"))
+
+
 def from_client(entry: Plain, address: str) -> list[Line]:
     """Whether an endpoint answers a client that may reach it, for each kind of client."""
     port = entry["port"]
@@ -97,7 +102,7 @@ def from_client(entry: Plain, address: str) -> list[Line]:
     if entry["protocol"] != "tcp":
         return []
     if entry["probe"] in ("http", "tls"):
-        options = "-k " if entry["probe"] == "tls" else ""
+        options = "-k " if speaks_tls(entry) else ""
         url = f"{'https' if options else 'http'}://{shown}:{port}/"
         curl = f"curl -sSI -m 10 {options}{url}"
         return [Line(curl, CLIENTS[:2]), Line(curl.replace("curl", "curl.exe", 1), CLIENTS[2:])]

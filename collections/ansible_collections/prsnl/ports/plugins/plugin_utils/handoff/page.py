@@ -553,7 +553,7 @@ class Page:
         name, served = self._served[entry["endpoint"]]
         host = self._evidence.hosts[name]
         is_open = any(source["host"] is None for source in served["sources"])
-        scheme = "https" if served["probe"] == "tls" else "http"
+        scheme = "https" if commands.speaks_tls(served) else "http"
         address = host["addresses"][0] if is_open and host["addresses"] else "localhost"
         return {
             "title": entry["title"],

@@ -11,7 +11,10 @@ import re
 import shlex
 import typing as t
 
-from ansible_collections.prsnl.ports.plugins.plugin_utils.handoff.commands import unit_of
+from ansible_collections.prsnl.ports.plugins.plugin_utils.handoff.commands import (
+    speaks_tls,
+    unit_of,
+)
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     schema,
 )
@@ -223,7 +226,7 @@ def _question(
         resolver.unknown.append(f"{kind}.http: {error}")
         return None
     address, port, path = reached_at(entry), entry["port"], value["http"]["path"]
-    tls = entry["probe"] == "tls"
+    tls = speaks_tls(entry)
     at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     url = f"{'https' if tls else 'http'}://{at}{path}"
     return {

@@ -52,6 +52,7 @@ DETAILS: t.Final = {
     "Protocol": "protocol",
     "Addresses": "addresses",
     "Probe": "probe",
+    "TLS": "tls",
     "Metrics": "metrics",
     "CORS": "browser_origin",
 }

@@ -69,11 +69,13 @@ class PlannedEndpoint:
     listen: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    tls: bool = False
 
     def as_dict(self, system: str) -> dict[str, t.Any]:
         """Plain data for a host of a system, ready for JSON."""
         return {
             **self.endpoint.as_dict(system),
+            "tls": self.tls,
             "listen": list(self.listen),
             "allowed": list(self.allowed),
             "sources": [dataclasses.asdict(source) for source in self.sources],
@@ -118,6 +120,7 @@ class Target:
     address: str
     port: int
     local: bool
+    tls: bool = False
 
 
 def compute_plan(registry: Registry, topology: Topology, host: str) -> Plan:
@@ -163,7 +166,25 @@ def plan_endpoint(
     if not _only_loopback(endpoint):
         sources = _distinct(_sources(registry, topology, host, endpoint))
     listen, allowed = _bind(here, endpoint, bool(sources))
-    return PlannedEndpoint(endpoint, listen, allowed, sources)
+    tls = _speaks_tls(registry, topology, host, endpoint)
+    return PlannedEndpoint(endpoint, listen, allowed, sources, tls)
+
+
+def _speaks_tls(registry: Registry, topology: Topology, host: str, endpoint: Endpoint) -> bool:
+    """Whether the server of an endpoint speaks TLS on a host.
+
+    Most servers have one switch for all of their ports, so it does as soon as other hosts come to
+    one of them. Without them, nothing crosses a network.
+    """
+    if not endpoint.wants_tls or endpoint.probe == "tls":
+        return endpoint.wants_tls
+    environment = topology.hosts[host].environment
+    return any(
+        next(_sources(registry, topology, host, other), None)
+        for other in registry.services[endpoint.service].endpoints
+        if other.wants_tls and other.expect != "silent" and not _only_loopback(other)
+        if environment in other.environments
+    )
 
 
 def _distinct(sources: t.Iterable[Source]) -> tuple[Source, ...]:
@@ -195,7 +216,12 @@ def targets(registry: Registry, topology: Topology, host: str, endpoint: Endpoin
     for server in serving_hosts(registry, topology, endpoint, host):
         address = _reached_at(topology, host, server, endpoint)
         if address is not None:
-            result.append(Target(server, address, endpoint.port, server == host))
+            tls = (
+                _speaks_tls(registry, topology, host, endpoint)
+                if server == host
+                else endpoint.wants_tls
+            )
+            result.append(Target(server, address, endpoint.port, server == host, tls))
     return sorted(result, key=lambda target: not target.local)
 
 

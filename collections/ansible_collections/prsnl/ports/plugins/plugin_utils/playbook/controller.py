@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+import jinja2
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import vars_loader
 from ansible.template import Templar
@@ -85,23 +86,70 @@ _VARIABLES: t.Final = (
 )
 
 
+# What a template may use and still mean the same in the whole run. A lookup reads when it starts.
+_FIXED_NAMES: t.Final = {
+    "inventory_dir",
+    "inventory_file",
+    "inventory_hostname",
+    "inventory_hostname_short",
+    "playbook_dir",
+}
+_LOOKUPS: t.Final = {"lookup", "query", "q"}
+_FIXED_LOOKUPS: t.Final = {
+    name for short in ("env", "file", "pipe") for name in (short, f"ansible.builtin.{short}")
+}
+
+
 def remember_hosts(hostvars: t.Any) -> None:
     """Keep what the plan has to know about hosts, once for the whole run.
 
-    Only what the inventory says literally is kept, the system too: what may follow from facts is
-    asked for anew each time. So what a play sets with set_fact doesn't move a host whose inventory
-    has an address, in that run.
+    Only what the inventory alone says is kept, the system too: what may follow from facts is asked
+    for anew each time. So what a play sets with set_fact doesn't move a host whose inventory has an
+    address, in that run.
     """
     _KNOWN.clear()
     for name in hostvars:
         raw = hostvars.raw_get(name)
         given = {key: raw[key] for key in _VARIABLES if key in raw}
-        if "port_system" in given and not any(map(Templar().is_template, given.values())):
+        if "port_system" in given and _is_fixed(given, raw, set()):
+            literal = not any(map(Templar().is_template, given.values()))
             try:
-                _KNOWN[name] = _host(name, given)
+                _KNOWN[name] = _host(name, given if literal else hostvars[name])
             except AnsibleError:
                 # Told when the host is needed.
                 continue
+
+
+def _is_fixed(value: t.Any, raw: t.Mapping[str, t.Any], seen: set[str]) -> bool:
+    """Whether a value is made of the inventory's variables only, whatever facts say."""
+    if isinstance(value, t.Mapping):
+        return all(_is_fixed(item, raw, seen) for pair in value.items() for item in pair)
+    if isinstance(value, list):
+        return all(_is_fixed(item, raw, seen) for item in value)
+    if not isinstance(value, str) or not Templar().is_template(value):
+        return True
+    for name in _names_in(value) - seen:
+        is_fact = name.startswith("ansible_") and name not in _VARIABLES
+        if is_fact or name not in raw:
+            return False
+        seen.add(name)
+        if not _is_fixed(raw[name], raw, seen):
+            return False
+    return True
+
+
+def _names_in(template: str) -> set[str]:
+    """The variables of a template; one that nobody has, if what it says can't be told from them."""
+    try:
+        tree = jinja2.Environment(autoescape=False).parse(template)  # noqa: S701 - only parsed
+    except jinja2.TemplateError:
+        return {""}
+    for call in tree.find_all(jinja2.nodes.Call):
+        if isinstance(call.node, jinja2.nodes.Name) and call.node.name in _LOOKUPS:
+            first = call.args[0] if call.args else None
+            if not isinstance(first, jinja2.nodes.Const) or first.value not in _FIXED_LOOKUPS:
+                return {""}
+    return {node.name for node in tree.find_all(jinja2.nodes.Name)} - _FIXED_NAMES - _LOOKUPS
 
 
 class _Hosts(t.Mapping[str, Host]):

@@ -32,6 +32,8 @@ EXPECT: t.Final = {
 }
 # The statuses whose endpoints don't change without an entry in the history.
 GUARDED: t.Final = frozenset(("critical", "fixed"))
+# The probes of servers whose clients send passwords and data.
+DATABASES: t.Final = frozenset(("postgres", "redis"))
 
 
 @dataclasses.dataclass(slots=True)
@@ -57,6 +59,7 @@ class Endpoint:
     exception: str | None
     owner: dict[str, t.Any] | None
     broadcast: bool = False
+    tls: bool | None = None
 
     @property
     def id(self) -> str:
@@ -72,6 +75,15 @@ class Endpoint:
     def expect(self) -> str:
         """`bound`, `optional` or `silent`."""
         return EXPECT.get(self.status, "")
+
+    @property
+    def wants_tls(self) -> bool:
+        """Whether other hosts come by TLS.
+
+        Passwords and data of databases don't cross a network in the clear, unless the registry says
+        so.
+        """
+        return self.probe in (DATABASES | {"tls"}) if self.tls is None else self.tls
 
     def owner_on(self, system: str) -> Owner | None:
         """Who is expected to hold it on a system, `linux` or `darwin`; None if nobody is."""
@@ -265,6 +277,7 @@ def _endpoint(service: Service, name: str, data: dict[str, t.Any]) -> Endpoint:
         exception=_text(data["exception"]) if "exception" in data else None,
         owner=mapping(data["owner"]) if "owner" in data else service.owner,
         broadcast=data.get("broadcast") is True,
+        tls=data["tls"] if isinstance(data.get("tls"), bool) else None,
     )
 
 

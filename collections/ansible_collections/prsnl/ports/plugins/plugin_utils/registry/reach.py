@@ -11,6 +11,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.text import liste
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import addresses
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.faults import Fault, found
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import (
+    DATABASES,
     Endpoint,
     Protocol,
     Registry,
@@ -19,7 +20,6 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
 # Of the addresses of a family. Who leaves a few out means everybody too.
 _MOST_SHARE: t.Final = 0.5
 # What speaks another protocol than HTTP.
-_NOT_HTTP: t.Final = frozenset(("postgres", "redis"))
 
 
 def faults(registry: Registry) -> t.Iterator[Fault]:
@@ -40,6 +40,13 @@ def faults(registry: Registry) -> t.Iterator[Fault]:
                 (*endpoint.path, "broadcast"),
                 f"found it with protocol: {endpoint.protocol}; allowed with udp",
             )
+        if endpoint.tls is False and endpoint.probe == "tls":
+            yield Fault(
+                (*endpoint.path, "tls"),
+                "found false with probe: tls; allowed is true, or another probe",
+            )
+        if endpoint.tls and endpoint.protocol == "udp":
+            yield Fault((*endpoint.path, "tls"), "found true with protocol: udp; allowed with tcp")
         if endpoint.protocol == "udp" and endpoint.probe not in ("none", ""):
             yield Fault(
                 (*endpoint.path, "probe"),
@@ -171,7 +178,7 @@ def _http(endpoint: Endpoint) -> t.Iterator[Fault]:
         fault = None
         if endpoint.protocol == "udp":
             fault = "found it with protocol: udp, which has no HTTP; allowed with tcp"
-        elif endpoint.probe in _NOT_HTTP:
+        elif endpoint.probe in DATABASES:
             fault = (
                 f"found it with probe: {endpoint.probe}, which isn't HTTP; allowed with http, tls,"
                 " tcp or none"

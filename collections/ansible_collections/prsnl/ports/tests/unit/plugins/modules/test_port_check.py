@@ -53,3 +53,15 @@ def test_a_plan_that_cannot_be_read_is_an_error(run: Run) -> None:
     result = run(port_check.main, **PARAMS | {"plan": {"host": "app", "endpoints": [{}]}})
     assert result["failed"]
     assert result["msg"].startswith("plan: not what")
+
+
+def test_the_ports_of_an_unfit_host_are_not_looked_at(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port_check, "read_plan", lambda _plan: PLAN)
+    monkeypatch.delattr(port_check, "check_host")
+    result = run(port_check.main, **PARAMS, architectures=["vax"], memory_mb=1 << 40)
+    assert result["failed"]
+    assert len(result["faults"]) == 2
+    assert result["msg"].splitlines() == [f"app: {fault}" for fault in result["faults"]]
+    assert "conflicts" not in result

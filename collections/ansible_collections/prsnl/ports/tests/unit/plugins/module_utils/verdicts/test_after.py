@@ -365,7 +365,9 @@ class Host:
         holder = Holder(pid, self.process, None, "web", "web.service", self.since)
         return Snapshot(sockets, {1: (holder,), 2: (holder,)}, None, True)
 
-    def _probe(self, probe: str, address: str, port: int, timeout: float, name: str) -> None:
+    def _probe(
+        self, probe: str, address: str, port: int, timeout: float, name: str, *, tls: bool
+    ) -> None:
         self.asked.append((probe, address, port))
         if self.now < self.answers_at:
             raise probes.ProbeError("no answer")

@@ -95,10 +95,17 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     return result
 
 
-def fault(probe: str, port: int, address: str = "127.0.0.1", timeout: float = 5) -> str:
+def fault(
+    probe: str,
+    port: int,
+    address: str = "127.0.0.1",
+    timeout: float = 5,
+    *,
+    needs_tls: bool = False,
+) -> str:
     """Why a probe failed; empty if it passed."""
     try:
-        probes.run_probe(probe, address, port, timeout)
+        probes.run_probe(probe, address, port, timeout, tls=needs_tls)
     except probes.ProbeError as error:
         return str(error)
     return ""
@@ -200,13 +207,51 @@ def test_tls_is_not_verified(context: ssl.SSLContext, probe: str, answers: list[
 
 
 def test_postgres_over_tls(context: ssl.SSLContext) -> None:
+    with serving(postgres_with_tls(context)) as port:
+        assert fault("postgres", port) == ""
+
+
+def postgres_with_tls(context: ssl.SSLContext) -> Handler:
     def handle(connection: socket.socket) -> None:
         connection.recv(8)
         connection.sendall(b"S")
         tls(context, answering(SASL))(connection)
 
-    with serving(handle) as port:
+    return handle
+
+
+@pytest.mark.parametrize(
+    ("probe", "answers"),
+    [
+        ("redis", [b"-NOAUTH Authentication required.\r\n"]),
+        ("http", [b"HTTP/1.1 200 OK\r\n\r\n"]),
+        ("tcp", [b""]),
+    ],
+)
+def test_who_has_to_speak_tls_is_not_taken_without(
+    context: ssl.SSLContext, probe: str, answers: list[bytes]
+) -> None:
+    with serving(tls(context, answering(*answers))) as port:
+        assert fault(probe, port, needs_tls=True) == ""
+    with serving(answering(*answers)) as port:
+        assert fault(probe, port) == ""
+        assert fault(probe, port, needs_tls=True).startswith("no TLS handshake: ")
+
+
+def test_postgres_that_has_to_speak_tls_is_not_taken_without(context: ssl.SSLContext) -> None:
+    with serving(postgres_with_tls(context)) as port:
+        assert fault("postgres", port, needs_tls=True) == ""
+    with serving(answering(b"N", SASL)) as port:
         assert fault("postgres", port) == ""
+        assert fault("postgres", port, needs_tls=True) == "it refuses TLS, and has to speak it"
+
+
+def test_the_certificate_is_read_the_way_that_the_protocol_has(context: ssl.SSLContext) -> None:
+    with serving(tls(context, answering(b""))) as port:
+        shown = probes.read_certificate("redis", "127.0.0.1", port, 5)
+    with serving(postgres_with_tls(context)) as port:
+        assert probes.read_certificate("postgres", "127.0.0.1", port, 5) == shown
+    assert ssl.DER_cert_to_PEM_cert(shown).startswith("-----BEGIN CERTIFICATE")
 
 
 VERSIONS = pytest.mark.parametrize(

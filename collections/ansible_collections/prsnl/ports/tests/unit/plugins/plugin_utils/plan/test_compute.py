@@ -74,6 +74,7 @@ def test_an_internal_endpoint_is_for_its_consumers() -> None:
             "kernel": False,
         },
         "probe": "tcp",
+        "tls": False,
         "server_name": None,
         "device": None,
         "metrics": None,
@@ -164,6 +165,45 @@ def test_targets_from_elsewhere_and_from_the_host_itself() -> None:
     ]
     assert compute.targets(known, INVENTORY, "spare", sql) == []
     assert compute.targets(known, INVENTORY, "back1", known.endpoints["store.old"]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "speaks"),
+    [
+        ({"probe": "postgres"}, True),
+        ({"probe": "redis"}, True),
+        ({"probe": "postgres", "tls": False}, False),
+        ({"probe": "http"}, False),
+        ({"probe": "http", "tls": True}, True),
+        # Nobody else comes, so nothing crosses a network.
+        ({"probe": "redis", "tls": True, "consumers": ["store"]}, False),
+        ({"probe": "tls", "consumers": ["store"]}, True),
+    ],
+)
+def test_databases_speak_tls_to_other_hosts(changes: dict[str, t.Any], speaks: bool) -> None:
+    assert example(**changes)["tls"] is speaks
+    loaded = load.parse(BASE, "ports.yml")
+    loaded.data["services"]["store"]["endpoints"]["sql"].update(changes)
+    known = Registry.from_data(loaded.data, "ports.yml", BASE)
+    for host in ("back1", "front1"):
+        found = compute.targets(known, INVENTORY, host, known.endpoints["store.sql"])
+        is_remote = host != "back1" and changes.get("tls") is not False
+        expected = speaks or (is_remote and changes["probe"] == "redis")
+        assert [target.tls for target in found] == [expected]
+
+
+def test_a_server_has_tls_for_all_of_its_ports() -> None:
+    """One port has clients on other hosts, the other hasn't."""
+    loaded = load.parse(BASE, "ports.yml")
+    endpoints = loaded.data["services"]["store"]["endpoints"]
+    endpoints["sql"].update(probe="redis", consumers=["store"])
+    endpoints["admin"] = {**endpoints["sql"], "port": 21009, "probe": "http", "consumers": ["shop"]}
+    for wanted in (True, False):
+        endpoints["admin"]["tls"] = wanted
+        known = Registry.from_data(loaded.data, "ports.yml", BASE)
+        plan = compute.compute_plan(known, INVENTORY, "back1").as_dict()
+        found = {e["name"]: e["tls"] for e in plan["endpoints"] if e["service"] == "store"}
+        assert (found["sql"], found["admin"]) == (wanted, wanted)
 
 
 def test_a_target_is_reached_in_a_family_in_which_it_listens() -> None:

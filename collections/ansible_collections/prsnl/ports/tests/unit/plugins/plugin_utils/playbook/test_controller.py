@@ -20,7 +20,34 @@ TEMPLATE = {
     "port_system": "linux",
     "port_addresses": [trust_as_template("{{ ansible_facts.default_ipv4.address }}")],
 }
+
+
+def _templated(text: str, **more: str) -> dict[str, t.Any]:
+    others = {name: trust_as_template(value) for name, value in more.items()}
+    return {**LITERAL, "port_addresses": [trust_as_template(text)], **others}
+
+
+# Nothing of it can change while a run goes on.
+FIXED = {
+    "variable": _templated("{{ net }}.7", net="192.0.2"),
+    "environment": _templated("{{ net }}.7", net="{{ lookup('env', 'NET') or '192.0.2' }}"),
+    "folded": _templated("{{ nets[inventory_hostname] | default('192.0.2.7') }}", nets="{{ {} }}"),
+    "connection": {**_templated("{{ ansible_host }}"), "ansible_host": "192.0.2.7"},
+}
+# Something of it may.
+LOOSE = {
+    "fact": _templated("{{ ansible_eth0.ipv4.address | default('192.0.2.7') }}"),
+    "defaulted": _templated("{{ ansible_facts.ip | default('192.0.2.7') }}"),
+    "below": _templated("{{ own }}", own="{{ ansible_facts.ip | default('192.0.2.7') }}"),
+    "other": _templated("{{ hostvars['literal'].port_addresses[0] }}"),
+    "unset": _templated("{{ given | default('192.0.2.7') }}"),
+    "named": _templated("{{ lookup('vars', 'ip', default='192.0.2.7') }}"),
+    "computed": _templated("{{ lookup(kind, 'ip') }}", kind="vars"),
+    "broken": _templated("{{ net"),
+}
 RAW: dict[str, dict[str, t.Any]] = {
+    **FIXED,
+    **LOOSE,
     "literal": LITERAL,
     "template": TEMPLATE,
     "faulty": {"port_addresses": "nowhere"},
@@ -61,7 +88,17 @@ def test_a_literal_inventory_is_read_once() -> None:
     assert hostvars.asked["literal"] == 0
 
 
-@pytest.mark.parametrize("host", ["template", "faulty"])
+@pytest.mark.parametrize("host", FIXED)
+def test_what_only_the_inventory_says_is_asked_once(host: str) -> None:
+    hostvars = HostVars()
+    controller.remember_hosts(hostvars)
+    assert hostvars.asked[host] == 1
+    for _index in range(3):
+        assert _addresses(hostvars, host) == ("192.0.2.8",)
+    assert hostvars.asked[host] == 1
+
+
+@pytest.mark.parametrize("host", ["template", "faulty", *LOOSE])
 def test_what_follows_from_facts_is_asked_each_time(host: str) -> None:
     hostvars = HostVars()
     controller.remember_hosts(hostvars)
