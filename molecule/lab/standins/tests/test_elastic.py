@@ -123,6 +123,27 @@ def test_passwords_and_tokens(
     assert ask("/", bearer) == 401
 
 
+def test_what_the_packages_own_set_up_leaves_behind_prevails(config: Path) -> None:
+    (config / "elasticsearch.yml").write_text(f"path.data: {config}\npath.logs: {config}\n")
+    elasticsearch.keystore_main(["create"])
+    elasticsearch.cli_main(["auto-configure-node"])
+    left = elasticsearch.keystore().read()
+    assert {"autoconfiguration.password_hash", *elasticsearch.AUTO_SECRETS} <= set(left)
+    assert "http.host: 0.0.0.0" in (config / "elasticsearch.yml").read_text()
+    assert (config / "certs" / "http_ca.crt").exists()
+    # A bootstrap password is no password while that hash is there.
+    (config / "elasticsearch.yml").write_text(GOOD.format(data=config))
+    elasticsearch.keystore().write({**left, "bootstrap.password": "first"})
+    ask = web.Request("GET", "/", {}, basic("elastic", "first"))
+    assert elasticsearch.Node(elasticsearch.read_settings()).answer(ask).status == 401
+    del left["autoconfiguration.password_hash"]
+    elasticsearch.keystore().write({**left, "bootstrap.password": "first"})
+    assert elasticsearch.Node(elasticsearch.read_settings()).answer(ask).status == 200
+    # Nothing is set up twice.
+    elasticsearch.cli_main(["auto-configure-node"])
+    assert "keystore.path" not in (config / "elasticsearch.yml").read_text()
+
+
 def test_documents_survive_a_restart(config: Path) -> None:
     text = GOOD.format(data=config).replace("enabled: true", "enabled: false")
     (config / "elasticsearch.yml").write_text(text)

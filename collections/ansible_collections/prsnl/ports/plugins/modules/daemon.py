@@ -170,7 +170,8 @@ options:
         C(ProtectProc=invisible), C(ProtectSystem=strict), C(RestrictNamespaces=true),
         C(RestrictRealtime=true), C(RestrictSUIDSGID=true),
         C(SystemCallArchitectures=native), C(SystemCallErrorNumber=EPERM),
-        C(SystemCallFilter=@system-service), C(UMask=0027).
+        C(SystemCallFilter=@system-service landlock_add_rule landlock_create_ruleset
+        landlock_restrict_self seccomp), C(UMask=0027).
       - C(RestrictAddressFamilies) allows Unix sockets, netlink, and the address families that the
         host has (C(port_address_families)). What they mean is in systemd.exec(5).
       - With V(false) the unit has the options of O(service_options) only. If there are none, the
