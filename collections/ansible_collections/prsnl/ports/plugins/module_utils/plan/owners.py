@@ -214,7 +214,12 @@ def _match_processes(
         return _compare(owner, others, owner.units)
     unit = managers[0].unit or ""
     if not unit.endswith(SOCKET):
-        return _compare(owner, others, owner.units) if others else _match_untold(managers[0])
+        if not others:
+            return _match_untold(managers[0])
+        # Nobody but the manager hands its socket on. Where it can't be asked for whom, as in some
+        # containers, and control groups don't tell either, the process itself has to do.
+        is_told = managers[0].process == LAUNCHD or any(holder.unit for holder in others)
+        return _compare(owner, others, owner.units if is_told else ())
     related = (unit, *_activated(unit, snapshot))
     is_his = _is_trusted(managers[0], owner.user)
     if owner.units and not (is_his and set(related) & set(owner.units)):
