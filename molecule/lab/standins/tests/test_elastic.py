@@ -167,6 +167,14 @@ def test_documents_survive_a_restart(config: Path) -> None:
         ("elasticsearch.username: kibana_system", "cannot be specified when"),
         ("xpack.reporting.encryptionKey: short", r"minimum length of \[32\]"),
         ("server.publicBaseUrl: kibana", "expected URI with scheme"),
+        # What 9 has removed, and what never was.
+        ("xpack.reporting.roles.enabled: true", "unknown configuration key"),
+        ("xpack.reporting.capture.browser.type: chromium", "unknown configuration key"),
+        ("enterpriseSearch.host: a", "unknown configuration key"),
+        ("kibana.index: a", "unknown configuration key"),
+        ("xpack.security.enabled: true", "unknown configuration key"),
+        ("xpack.task_manager.index: a", "unknown configuration key"),
+        ("xpack.screenshotting.capture.timeouts.openurl: 1m", "'xpack.screenshotting.capture"),
     ],
 )
 def test_kibana_refuses(config: Path, line: str, message: str) -> None:
