@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import yaml
 from standin import elasticsearch, kibana, strict, web
 
 GOOD = """
@@ -166,6 +167,14 @@ def test_documents_survive_a_restart(config: Path) -> None:
         ("elasticsearch.username: kibana_system", "cannot be specified when"),
         ("xpack.reporting.encryptionKey: short", r"minimum length of \[32\]"),
         ("server.publicBaseUrl: kibana", "expected URI with scheme"),
+        # What 9 has removed, and what never was.
+        ("xpack.reporting.roles.enabled: true", "unknown configuration key"),
+        ("xpack.reporting.capture.browser.type: chromium", "unknown configuration key"),
+        ("enterpriseSearch.host: a", "unknown configuration key"),
+        ("kibana.index: a", "unknown configuration key"),
+        ("xpack.security.enabled: true", "unknown configuration key"),
+        ("xpack.task_manager.index: a", "unknown configuration key"),
+        ("xpack.screenshotting.capture.timeouts.openurl: 1m", "'xpack.screenshotting.capture"),
     ],
 )
 def test_kibana_refuses(config: Path, line: str, message: str) -> None:
@@ -197,3 +206,24 @@ def test_kibana_is_available_only_with_a_right_token(
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_the_lab_pins_the_version_that_both_have() -> None:
+    root = Path(__file__).resolve().parents[4]
+    pinned = yaml.safe_load((root / "inventories/lab/group_vars/lab_mirror.yml").read_text())
+    assert elasticsearch.VERSION == kibana.VERSION == pinned["elasticsearch_version"]
+
+
+@pytest.mark.parametrize(
+    ("version", "is_old"),
+    [("9.2.0", False), ("9.2.7", False), ("9.3.0", False), ("9.1.9", True), ("8.19.0", True)],
+)
+def test_kibana_wants_an_elasticsearch_as_new_as_itself(version: str, is_old: bool) -> None:
+    node = {"version": version, "ip": "192.0.2.1", "http": {"publish_address": "192.0.2.1:1"}}
+    told = kibana.incompatible([node])
+    assert bool(told) == is_old
+    if is_old:
+        assert (
+            f"is incompatible with the following Elasticsearch nodes in your cluster: v{version}"
+            in told
+        )
