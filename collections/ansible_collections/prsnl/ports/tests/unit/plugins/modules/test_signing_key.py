@@ -22,7 +22,21 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 
 @needs_gpg
-def test_a_key_is_put_in_its_place_if_it_is_trusted(
+@pytest.mark.parametrize("check", [False, True], ids=["run", "check mode"])
+def test_a_key_is_fetched_if_it_is_trusted(
+    run: Run, keys: Keys, tmp_path: pathlib.Path, check: bool
+) -> None:
+    served, path = tmp_path / "served.asc", tmp_path / "keyring.asc"
+    served.write_bytes(keys.export("rsa2048"))
+    params = {"url": f"file://{served}", "path": str(path), "fingerprints": [keys.of["rsa2048"]]}
+    assert run(signing_key.main, check=check, **params)["changed"] is True
+    assert path.exists() is not check
+    served.write_bytes(keys.export("ed25519"))
+    assert run(signing_key.main, check=check, **params)["failed"]
+
+
+@needs_gpg
+def test_a_key_that_is_not_trusted_leaves_the_former_one(
     run: Run, keys: Keys, tmp_path: pathlib.Path
 ) -> None:
     served, path = tmp_path / "served.asc", tmp_path / "keyring.asc"
@@ -32,8 +46,6 @@ def test_a_key_is_put_in_its_place_if_it_is_trusted(
         "path": str(path),
         "fingerprints": [keys.of["ed25519"].lower()],
     }
-    assert run(signing_key.main, check=True, **params)["changed"] is True
-    assert not path.exists()
     assert run(signing_key.main, **params)["fingerprints"] == [keys.of["ed25519"]]
     assert path.read_bytes() == served.read_bytes()
     assert run(signing_key.main, **params)["changed"] is False
