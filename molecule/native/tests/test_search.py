@@ -81,7 +81,12 @@ def started(host: str, unit: str = "elasticsearch") -> float:
     return float(on(host, f"systemctl show --property {words} --value {unit}")) / 1e6
 
 
-def services(*arguments: str, inventory: tuple[str, ...] = INVENTORY, **variables: object) -> Run:
+def services(
+    *arguments: str,
+    tags: str = "elasticsearch,kibana",
+    inventory: tuple[str, ...] = INVENTORY,
+    **variables: object,
+) -> Run:
     """Provision Elasticsearch and Kibana, and wait a minute at most for the cluster."""
     settings = json.dumps({"elasticsearch_cluster_timeout": 60, **variables})
     words = [f"--tags={tags}", "--extra-vars", settings, *arguments]
