@@ -15,7 +15,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # Molecule's own place is shared by all clones of the same name, and outlives them.
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.lab/molecule
 
-.PHONY: help venv venv-dev site test chaos lint sanity unit browser molecule lab-up lab-down verify handoff bench build lock clean
+.PHONY: help venv venv-dev site test chaos moves lint sanity unit browser molecule lab-up lab-down verify handoff bench build lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,11 @@ chaos: venv-dev ## fresh hosts, on which site.yml is killed at random moments (C
 	$(PLAYBOOK) molecule/lab/down.yml
 	$(PLAYBOOK) molecule/lab/up.yml
 	$(BIN)/python -m pytest -v molecule/chaos/tests; tests=$$?; $(PLAYBOOK) molecule/lab/down.yml; exit $$tests
+
+# Hosts of this machine's own architecture, and every way in which a move is known to fail.
+moves: export MOVES = all
+moves: venv-dev ## PostgreSQL moves to another port while clients work, and is broken on the way in every way
+	$(BIN)/molecule test --scenario-name moves
 
 lab-up: venv ## start the lab (builds its image and package mirror the first time)
 	$(PLAYBOOK) molecule/lab/up.yml

@@ -284,7 +284,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
         self.set_options(var_options=variables, direct=kwargs)
         select = self.get_option("select")
         wanted = jmespath_query.compiled("select", select) if select else bool
-        registry = controller.current_registry()
+        registry = controller.registry_of(variables)
         controller.refuse_contradictions(registry, variables)
         topology = controller.topology(variables)
         host = variables["inventory_hostname"]

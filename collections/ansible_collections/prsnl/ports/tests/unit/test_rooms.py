@@ -20,8 +20,9 @@ HOST: dict[str, set[str]] = {
     "daemon": {"host", "sockets", "plan"},
     "verdicts": {"host", "sockets", "plan"},
     "freeing": {"host", "sockets", "plan", "verdicts"},
+    "moves": {"host", "sockets", "plan"},
     "metrics": {"host", "sockets", "plan", "firewall", "verdicts"},
-    "evidence": {"host", "sockets", "plan", "firewall"},
+    "evidence": {"host", "sockets", "plan", "firewall", "moves"},
 }
 # The controller may use the host's pure words and the backends' shared names, never the reverse.
 CONTROLLER: dict[str, set[str]] = {

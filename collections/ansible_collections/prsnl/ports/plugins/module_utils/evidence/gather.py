@@ -28,6 +28,11 @@ from ansible_collections.prsnl.ports.plugins.module_utils.evidence.system import
     read_system,
     read_units,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.moves.journal import (
+    IDLE,
+    MOVES,
+    read_journals,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.plan.endpoints import (
     HostEndpoint,
     read_plan,
@@ -106,6 +111,9 @@ def gather(wanted: Wanted) -> dict[str, t.Any]:
         facts, readings[name] = read_backups(patterns)
         backups[service] = {**facts, "reading": name}
     readings["sockets"] = read_sockets()
+    moves = read_moves()
+    if moves is not None:
+        readings["moves"] = moves
     return {
         "time": started,
         "system": system,
@@ -141,6 +149,21 @@ def _packages(wanted: Wanted) -> tuple[dict[str, dict[str, str]], Reading]:
         for service, some in wanted.packages.items()
     }
     return {service: some for service, some in by_service.items() if some}, reading
+
+
+def read_moves() -> t.Optional[Reading]:
+    """Quote what was moved on the host, the latest last, and what isn't over; None if nothing."""
+    lines = []
+    for journal in read_journals():
+        for past in journal.history:
+            if past.outcome == "moved":
+                what = past.summary.rstrip(".") or f"{journal.name} to {past.target}"
+                lines.append((past.ended, f"{what} (moved on {past.ended[:10]})"))
+        if journal.state != IDLE:
+            text = f"{journal.name} to {journal.target}, begun {journal.began}, isn't over"
+            lines.append((journal.began, text))
+    text = "\n".join(line for _when, line in sorted(lines))
+    return Reading("files", f"{MOVES}/*.json", text) if text else None
 
 
 def read_sockets() -> Reading:

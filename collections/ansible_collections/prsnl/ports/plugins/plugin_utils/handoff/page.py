@@ -278,6 +278,9 @@ class Page:
             ),
             ("Firewall", _firewall_text(firewall), ("firewall",)),
         ]
+        if "moves" in host["readings"]:
+            moves = "; ".join(host["readings"]["moves"]["output"].splitlines())
+            rows.append(("Moved", moves, ("moves",)))
         return [
             {
                 "name": label,

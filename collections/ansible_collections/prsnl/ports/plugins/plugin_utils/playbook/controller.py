@@ -29,6 +29,7 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.plan.compute import (
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     addresses,
     leases,
+    moving,
 )
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry import (
     load as registry,
@@ -47,6 +48,9 @@ from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.model import 
 from ansible_collections.prsnl.ports.plugins.plugin_utils.registry.owners import LINUX
 
 VARS_PLUGIN: t.Final = "prsnl.ports.registry"
+# Variables that give endpoints other ports than the registry's, or more, while they move.
+STILL: t.Final = "port_still"
+ALSO: t.Final = "port_also"
 FAMILIES: t.Final = ("ipv4", "ipv6")
 _SUFFIX: t.Final = "_port"
 _SHOWN: t.Final = 3
@@ -72,6 +76,30 @@ def current_registry() -> Registry:
         return registry.load(registry_path())
     except RegistryError as error:
         raise AnsibleError(str(error)) from None
+
+
+def registry_of(variables: t.Mapping[str, t.Any]) -> Registry:
+    """The registry for a task or a lookup with these variables.
+
+    The variable `port_still` gives endpoints the ports that they have still, or have again, while
+    they move. Raises AnsibleError with every fault of the registry, or if the variable has one.
+    """
+    known = current_registry()
+    still = _ports(variables, STILL)
+    return _at(known, still, STILL) if still else known
+
+
+def _ports(variables: t.Mapping[str, t.Any], name: str) -> t.Any:
+    """A variable with ports of endpoints, filled in."""
+    ports = variables.get(name)
+    return Templar(variables=variables).template(ports) if ports else ports
+
+
+def _at(known: Registry, ports: t.Any, name: str) -> Registry:
+    try:
+        return moving.at_ports(known, ports)
+    except ValueError as error:
+        raise AnsibleError(f"{_origin(ports)}: {name} {error}") from None
 
 
 # Of hosts whose inventory says it all, as the run found them when it started; tasks run in forks of
@@ -267,12 +295,22 @@ def host_system(task_vars: t.Mapping[str, t.Any]) -> str:
 
 def host_plan(task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The plan of the task's host as plain data; raises AnsibleError if there can't be one."""
-    known = current_registry()
+    known = registry_of(task_vars)
     refuse_contradictions(known, task_vars, Templar(variables=task_vars).template)
+    places, host = topology(task_vars), task_vars["inventory_hostname"]
     try:
-        return compute_plan(known, topology(task_vars), task_vars["inventory_hostname"]).as_dict()
+        plan = compute_plan(known, places, host).as_dict()
+        also = _ports(task_vars, ALSO)
+        if also:
+            other = compute_plan(_at(known, also, ALSO), places, host).as_dict()
+            plan["endpoints"] += [
+                {**endpoint, "id": f"{endpoint['id']}.also"}
+                for endpoint in other["endpoints"]
+                if endpoint["id"] in also
+            ]
     except PlanError as error:
         raise AnsibleError(str(error)) from None
+    return plan
 
 
 def absent_groups(task_vars: t.Mapping[str, t.Any]) -> list[str]:
