@@ -5,11 +5,15 @@ A writer commits one number after the other, a reader counts them. What PostgreS
 each error, is a line of JSON on standard output.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import psycopg2
 
@@ -19,12 +23,12 @@ STOP = "/root/workload.stop"
 tell = threading.Lock()
 
 
-def say(**what):
+def say(**what: object) -> None:
     with tell:
         print(json.dumps({"at": time.monotonic(), **what}), flush=True)
 
 
-def client(name, conninfo, end, work):
+def client(name: str, conninfo: str, end: float, work: Callable[[Any], int]) -> None:
     connection = None
     while time.monotonic() < end and not os.path.exists(STOP):
         if connection is None:
@@ -45,7 +49,7 @@ def client(name, conninfo, end, work):
     say(client=name, event="ended")
 
 
-def main():
+def main() -> None:
     conninfo, seconds = sys.argv[1], float(sys.argv[2])
     with psycopg2.connect(conninfo) as connection, connection.cursor() as cursor:
         cursor.execute("drop table if exists moved")
@@ -53,16 +57,16 @@ def main():
     connection.close()
     number = iter(range(1 << 40))
 
-    def write(connection):
+    def write(connection: Any) -> int:
         value = next(number)
         with connection, connection.cursor() as cursor:
             cursor.execute("insert into moved (value) values (%s)", (value,))
         return value
 
-    def read(connection):
+    def read(connection: Any) -> int:
         with connection, connection.cursor() as cursor:
             cursor.execute("select count(*) from moved")
-            return cursor.fetchone()[0]
+            return int(cursor.fetchone()[0])
 
     end = time.monotonic() + seconds
     threads = [
