@@ -17,7 +17,7 @@ exec 9> "$out.lock"
 flock 9
 [ ! -d "$out" ] || exit 0
 rm -rf "$work"
-mkdir -p "$work/debian/pool" "$work/pgdg/pool" "$work/elastic/pool" "$work/grafana/pool" "$work/dragonfly" "$work/cadvisor"
+mkdir -p "$work/debian/pool" "$work/pgdg/pool" "$work/elastic/pool" "$work/newer" "$work/grafana/pool" "$work/dragonfly" "$work/cadvisor"
 
 "$here/postgresql.sh" "$architecture" "$server" "$client" "$work/pgdg/pool"
 
@@ -75,12 +75,18 @@ cp "$work/bullseye/usr/bin/cadvisor" "$work/cadvisor/cadvisor-$architecture"
 rm -r "$work/engine" "$work/bullseye"
 for package in elasticsearch kibana; do
     "$here/../standins/build.sh" "$package" all "$work/elastic/pool/$package.deb"
+    # What the vendor releases next: nothing may move there by itself.
+    "$here/../standins/build.sh" "$package" all "$work/newer/$package.deb" "" 9.3.0+standin2
 done
 "$here/../standins/build.sh" grafana all "$work/grafana/pool/grafana.deb"
 
 # With what all of these depend on.
 apt "$base/debian.sources" --assume-yes --no-install-recommends --download-only install "$@" \
     "$work/pgdg/pool/"*.deb "$work/dragonfly/"*.deb "$work/elastic/pool/"*.deb "$work/grafana/pool/"*.deb
+for package in elasticsearch kibana; do
+    mv "$work/newer/$package.deb" "$work/elastic/pool/$package-newer.deb"
+done
+rmdir "$work/newer"
 # The application, as its build would publish it: the same files give the same archives.
 mkdir "$work/app"
 for part in backend frontend; do

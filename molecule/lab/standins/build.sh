@@ -1,17 +1,19 @@
 #!/bin/sh
 # Make the packages of the lab's stand-ins.
-# usage: build.sh PACKAGE ARCHITECTURE OUT.deb [ENGINE_ROOT]
+# usage: build.sh PACKAGE ARCHITECTURE OUT.deb [ENGINE_ROOT [VERSION]]
 # ENGINE_ROOT is a folder into which the engine's Debian packages were unpacked: for dragonfly only.
+# VERSION is another one than the stand-in's own, to upgrade to.
 set -eu
-package=$1 architecture=$2 out=$3 engine=${4:-}
+package=$1 architecture=$2 out=$3 engine=${4:-} other=${5:-}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 cp -a "$here/packages/$package/root/." "$work/"
 mkdir -p "$work/DEBIAN" "$work/usr/lib/$package/standin/names"
-cp "$here/standin/__init__.py" "$here/standin/daemon.py" "$here/standin/secret.py" "$here/standin/strict.py" "$here/standin/web.py" \
-    "$here/standin/yamlfile.py" "$here/standin/$package.py" "$work/usr/lib/$package/standin/"
+for module in __init__ addresses cluster daemon sandbox secret strict web yamlfile "$package"; do
+    cp "$here/standin/$module.py" "$work/usr/lib/$package/standin/"
+done
 cp "$here/standin/names/$package.txt" "$work/usr/lib/$package/standin/names/"
 if [ -n "$engine" ]; then
     # Valkey is called like the program whose place it takes, in the process list, too.
@@ -21,7 +23,9 @@ if [ -n "$engine" ]; then
         [ -f "$work/usr/lib/$package/$library" ] || { echo "$engine has no $library" >&2; exit 1; }
     done
 fi
-version=$(sed -n 's/^VERSION.*"\(.*\)"$/\1/p' "$here/standin/$package.py")
+installed=$work/usr/lib/$package/standin/$package.py
+[ -z "$other" ] || sed -i "s/^\(VERSION.*\)\".*\"$/\1\"$other\"/" "$installed"
+version=$(sed -n 's/^VERSION.*"\(.*\)"$/\1/p' "$installed")
 chmod -R u=rwX,go=rX "$work"
 find "$work" -path '*bin/*' -type f -exec chmod 0755 {} +
 [ -z "$engine" ] || chmod 0755 "$work/usr/lib/$package/$package"

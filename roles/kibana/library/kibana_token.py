@@ -42,6 +42,11 @@ options:
       - The token that there is, or an empty text.
     type: str
     default: ''
+  version:
+    description:
+      - The version of Kibana. All nodes are waited for to be that new, as while they are upgraded.
+    type: str
+    default: ''
   timeout:
     description:
       - How long to wait for Elasticsearch, in seconds.
@@ -76,23 +81,20 @@ token:
   type: str
 """
 
-import base64
 import http
 import json
-import ssl
+import re
 import time
 import typing as t
-import urllib.error
 import urllib.parse
-import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.prsnl.ports.plugins.module_utils.host.rest import Answer, Servers
 
 USER = "elastic"
 ACCOUNT = "/_security/service/elastic/kibana/credential/token"
 AUTHENTICATE = "/_security/_authenticate"
-# Seconds for an answer, and between two questions.
-ANSWER = 15
+# Seconds between two questions.
 PAUSE = 3.0
 # How often a password is tried: a node that has just started may not know its users yet.
 TRIES = 5
@@ -106,43 +108,11 @@ class TokenError(Exception):
     """There is no token, as the operator is to read it."""
 
 
-class Answer(t.NamedTuple):
-    """What Elasticsearch answers; the status is 0 if it doesn't."""
-
-    status: int
-    text: str
-
-
-class Elasticsearch:
+class Elasticsearch(Servers):
     """The nodes of a cluster."""
 
     def __init__(self, urls: t.Sequence[str], authority: str, password: str) -> None:
-        self._urls = urls
-        self._context = ssl.create_default_context(cadata=authority) if authority else None
-        login = base64.b64encode(f"{USER}:{password}".encode()).decode()
-        self._basic = f"Basic {login}"
-
-    def ask(self, path: str, method: str = "GET", authorization: str = "") -> Answer:
-        """Return the first node's answer that is one; the last failure without any."""
-        answer = Answer(0, "there is no node")
-        for url in self._urls:
-            request = urllib.request.Request(  # noqa: S310 - the registry's addresses
-                url.rstrip("/") + path,
-                method=method,
-                headers={"Authorization": authorization or self._basic},
-            )
-            try:
-                with urllib.request.urlopen(  # noqa: S310
-                    request, timeout=ANSWER, context=self._context
-                ) as response:
-                    return Answer(response.status, response.read().decode(errors="replace"))
-            except urllib.error.HTTPError as error:
-                answer = Answer(error.code, f"{url} answers {error.code}")
-                if error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                    return answer
-            except (OSError, ValueError) as error:
-                answer = Answer(0, f"{url}: {getattr(error, 'reason', error)}")
-        return answer
+        super().__init__(urls, authority, USER, password)
 
     def knows(self, token: str) -> Answer:
         """Return the answer to who comes with this token."""
@@ -198,6 +168,40 @@ def have(
         pause(PAUSE)
 
 
+def number(version: str) -> tuple[int, ...]:
+    """Return the version without what a package adds to it; nothing if it is none."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def wait_for_version(
+    nodes: Elasticsearch, version: str, timeout: float, pause: t.Callable[[float], None]
+) -> None:
+    """Wait until no node is older than this version of Kibana, which would not start.
+
+    :param timeout: seconds.
+    :raises TokenError: one still is.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        answer = nodes.ask("/_nodes/http")
+        found = answer.content.get("nodes", {}).values()
+        old = sorted(
+            f"{node['name']} ({node['version']})"
+            for node in found
+            if number(node["version"]) < number(version)
+        )
+        if found and not old:
+            return
+        if time.monotonic() > end:
+            told = f"nodes that are older than it: {', '.join(old)}" if old else answer.text
+            raise TokenError(
+                f"Kibana {version} was not installed, because Elasticsearch has {told}. Upgrade"
+                " Elasticsearch first: elasticsearch_version is the version of both"
+            )
+        pause(PAUSE)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -207,6 +211,7 @@ def main() -> None:
             "password": {"type": "str", "required": True, "no_log": True},
             "name": {"type": "str", "required": True},
             "token": {"type": "str", "default": "", "no_log": True},
+            "version": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 600},
         },
         supports_check_mode=True,
@@ -217,7 +222,9 @@ def main() -> None:
         if module.check_mode:
             is_known = params["token"] and nodes.knows(params["token"]).status == http.HTTPStatus.OK
             module.exit_json(changed=not is_known, token=params["token"])
+        end = time.monotonic() + params["timeout"]
         token = have(nodes, params["token"], params["name"], params["timeout"], time.sleep)
+        wait_for_version(nodes, params["version"], end - time.monotonic(), time.sleep)
     except (OSError, ValueError) as error:
         # In check mode, the authority may be still to be made.
         if module.check_mode:

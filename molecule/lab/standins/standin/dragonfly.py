@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 
 from standin import daemon, strict
 
-VERSION: t.Final = "1.40.6+standin1"
+VERSION: t.Final = "1.40.4+standin1"
 ENGINE: t.Final = pathlib.Path("/usr/lib/dragonfly/dragonfly")
 THREAD_MEMORY: t.Final = 256 * 1024**2
 CRON_FIELDS: t.Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))

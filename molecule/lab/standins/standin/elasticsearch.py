@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import functools
 import getpass
 import ipaddress
 import json
@@ -18,12 +19,16 @@ import socket
 import ssl
 import sys
 import threading
+import time
 import typing as t
+import urllib.error
+import urllib.request
 import uuid
 
-from standin import daemon, secret, strict, web, yamlfile
+from standin import addresses as network
+from standin import cluster, daemon, sandbox, secret, strict, web, yamlfile
 
-VERSION: t.Final = "9.2.0+standin1"
+VERSION: t.Final = "9.2.0+standin2"
 NUMBER: t.Final = VERSION.partition("+")[0]
 NAMES: t.Final = strict.Names(name for line in strict.read_names("elasticsearch") for name in line)
 SECURE_NAMES: t.Final = strict.Names(
@@ -64,6 +69,8 @@ SERVICES: t.Final = (
     "elastic/enterprise-search-server",
     "elastic/auto-ops",
 )
+COLOURS: t.Final = ("red", "yellow", "green")
+OPERATOR: t.Final = "_operator"
 MAP_COUNT: t.Final = 262144
 SERVICE_TOKEN_START: t.Final = b"\x00\x01\x00\x01"
 
@@ -263,9 +270,15 @@ def write_tokens(path: pathlib.Path, tokens: t.Mapping[str, str]) -> None:
     secret.replace(path, "".join(f"{name}:{value}\n" for name, value in tokens.items()), 0o660)
 
 
-def new_token(path: pathlib.Path, service: str, name: str) -> str:
-    """Make a token, keep its hash.
+def operator_file() -> pathlib.Path:
+    """The hash of a word by which the command line tools may ask the node, while they run."""
+    return config_directory() / ".operator"
 
+
+def new_token(known: t.Container[str], service: str, name: str) -> tuple[str, str]:
+    """A token and its hash.
+
+    :param known: the full names that are taken.
     :raises strict.RefusedError: there is one of that name, or no such service.
     """
     if service not in SERVICES:
@@ -274,32 +287,43 @@ def new_token(path: pathlib.Path, service: str, name: str) -> str:
         )
     if not re.fullmatch(r"[A-Za-z0-9-][\w-]{0,255}", name):
         raise strict.RefusedError(f"Invalid name of a service token: [{name}]")
-    tokens = read_tokens(path)
-    if f"{service}/{name}" in tokens:
+    if f"{service}/{name}" in known:
         raise strict.RefusedError(f"Service token [{service}/{name}] already exists")
     word = secrets.token_urlsafe(16)
-    tokens[f"{service}/{name}"] = secret.digest(word)
-    write_tokens(path, tokens)
     start = SERVICE_TOKEN_START + f"{service}/{name}:{word}".encode()
-    return base64.b64encode(start).decode().rstrip("=")
+    return base64.b64encode(start).decode().rstrip("="), secret.digest(word)
 
 
 class Realm:
-    """Users and tokens."""
+    """Users and tokens. Those of the API are the cluster's, those of the file this node's own."""
 
-    def __init__(self, settings: yamlfile.Settings) -> None:
-        self.native = pathlib.Path(settings.text("path.data")) / "security.json"
-        self.api_tokens = pathlib.Path(settings.text("path.data")) / "service_tokens"
+    def __init__(self, members: cluster.Cluster) -> None:
+        self._cluster = members
         self._known: set[tuple[str, str]] = set()
+        self._file: tuple[tuple[float, int], dict[str, str]] = ((-1.0, -1), {})
 
     def passwords(self) -> dict[str, str]:
         """Hashes of the passwords that were set through the API."""
-        return dict(json.loads(self.native.read_text())) if self.native.exists() else {}
+        return dict(self._cluster.state["passwords"])
+
+    def tokens(self) -> dict[str, str]:
+        """Hashes of the service tokens that were made through the API."""
+        return dict(self._cluster.state["tokens"])
+
+    def file_tokens(self) -> dict[str, str]:
+        """Those of the file. It is read again when its time or length is another one."""
+        path = token_file()
+        found = path.stat() if path.exists() else None
+        # FileWatcher.java compares no more than these.
+        mark = (found.st_mtime, found.st_size) if found else (0.0, 0)
+        if mark != self._file[0]:
+            self._file = (mark, read_tokens(path))
+            self._known.clear()
+        return self._file[1]
 
     def set_password(self, user: str, password: str) -> None:
-        secret.replace(
-            self.native, json.dumps({**self.passwords(), user: secret.digest(password)}), 0o600
-        )
+        hashed = secret.digest(password)
+        self._cluster.change(lambda state: state["passwords"].update({user: hashed}))
         self._known.clear()
 
     def _right(self, word: str, wanted: str) -> bool:
@@ -313,10 +337,18 @@ class Realm:
         login = request.basic()
         if login:
             user, password = login
+            if user == OPERATOR:
+                path = operator_file()
+                hashed = path.read_text() if path.exists() else ""
+                return user if secret.matches(password, hashed) else ""
             wanted = self.passwords().get(user)
             if wanted:
                 return user if self._right(password, wanted) else ""
             stored = keystore().read()
+            # What the package's own set-up of security left prevails (ReservedRealm.java).
+            hashed = stored.get("autoconfiguration.password_hash", "")
+            if hashed:
+                return user if user == "elastic" and self._right(password, hashed) else ""
             first = stored.get("bootstrap.password", stored.get("keystore.seed", ""))
             right = bool(first) and secrets.compare_digest(password.encode(), first.encode())
             return user if user == "elastic" and right else ""
@@ -330,8 +362,8 @@ class Realm:
         name, _, word = (
             plain.removeprefix(SERVICE_TOKEN_START).decode(errors="replace").partition(":")
         )
-        for path in (token_file(), self.api_tokens):
-            wanted = read_tokens(path).get(name)
+        for tokens in (self.file_tokens(), self.tokens()):
+            wanted = tokens.get(name)
             if wanted and plain.startswith(SERVICE_TOKEN_START) and self._right(word, wanted):
                 return name.rpartition("/")[0]
         return ""
@@ -357,23 +389,97 @@ class ProblemError(Exception):
         )
 
 
+def publish(settings: yamlfile.Settings, kind: str) -> str:
+    """The address and port that this node tells others for ``kind``.
+
+    :raises strict.RefusedError: there is no such address.
+    """
+    names = (f"{kind}.publish_host", f"{kind}.host", "network.publish_host", "network.host")
+    for name in names:
+        hosts = settings.list(name)
+        if hosts and not any(host.startswith("_") for host in hosts):
+            try:
+                found = network.published(hosts)
+            except (OSError, ValueError) as problem:
+                raise settings.refuse(name, str(problem)) from None
+            break
+    else:
+        found = network.published(["127.0.0.1"])
+    port = settings.port(f"{kind}.port")
+    return f"[{found}]:{port}" if found.version == 6 else f"{found}:{port}"
+
+
+def transport_context(settings: yamlfile.Settings) -> ssl.SSLContext | None:
+    """This node's side as a client of others."""
+    prefix = "xpack.security.transport.ssl"
+    if not settings.true(f"{prefix}.enabled"):
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = settings.text(f"{prefix}.verification_mode", "full") == "full"
+    here = config_directory()
+    context.load_cert_chain(
+        here / settings.text(f"{prefix}.certificate"), here / settings.text(f"{prefix}.key")
+    )
+    for authority in settings.list(f"{prefix}.certificate_authorities"):
+        context.load_verify_locations(here / authority)
+    return context
+
+
+def gather(settings: yamlfile.Settings) -> cluster.Cluster:
+    """This node's part in its cluster, which isn't looked for yet."""
+    me = cluster.Identity(
+        id="",
+        name=settings.text("node.name", socket.gethostname()),
+        cluster=settings.text("cluster.name", "elasticsearch"),
+        version=NUMBER,
+        transport=publish(settings, "transport"),
+        http=publish(settings, "http"),
+        roles=settings.list("node.roles"),
+        started=time.time(),
+    )
+    port = settings.port("transport.port")
+    providers = settings.list("discovery.seed_providers")
+    if set(providers) - {"file", "settings"}:
+        raise settings.refuse("discovery.seed_providers", f"no such one: {providers}")
+    hosts = config_directory() / "unicast_hosts.txt"
+    seeds = [
+        seed if re.search(r"(^[^:]+|\]):\d+$", seed) else f"{seed}:{port}"
+        for seed in settings.list("discovery.seed_hosts")
+    ]
+    single = settings.text("discovery.type") == "single-node"
+    initial = settings.list("cluster.initial_master_nodes")
+    if not (single or seeds or initial or providers):
+        single = True  # on loopback only, where a node forms a cluster by itself
+    path = pathlib.Path(settings.text("path.data")) / "_state" / "cluster.json"
+    path.parent.mkdir(exist_ok=True)
+    plan = cluster.Plan(seeds, initial, single, hosts if "file" in providers else None, port)
+    return cluster.Cluster(me, plan, path, cluster.Wire(transport_context(settings)))
+
+
 class Node:
-    """A node with its documents, which are kept in one file."""
+    """A node, with the documents and users of its cluster."""
 
     def __init__(self, settings: yamlfile.Settings) -> None:
         self.settings = settings
-        self.realm = Realm(settings)
+        self.members = gather(settings)
+        self.realm = Realm(self.members)
         self.secure = settings.true("xpack.security.enabled", default=True)
-        self.store = pathlib.Path(settings.text("path.data")) / "documents.json"
-        content = json.loads(self.store.read_text()) if self.store.exists() else {}
-        self.uuid: str = content.get("uuid") or uuid.uuid4().hex[:22]
-        self.indices: dict[str, dict[str, t.Any]] = content.get("indices", {})
         self.lock = threading.Lock()
-        self.save()
+
+    @property
+    def indices(self) -> dict[str, dict[str, t.Any]]:
+        """The documents of each index."""
+        return {n: index["documents"] for n, index in self.members.state["indices"].items()}
 
     def save(self) -> None:
-        text = json.dumps({"uuid": self.uuid, "indices": self.indices})
-        secret.replace(self.store, text, 0o660)
+        self.members.change(lambda _: None)
+
+    def make_index(self, name: str, copies: int = cluster.COPIES) -> dict[str, t.Any]:
+        """A new index; its documents."""
+        index: dict[str, t.Any] = {"documents": {}, "copies": copies, "assigned": []}
+        self.members.change(lambda state: state["indices"].update({name: index}))
+        self.members.reconcile()
+        return self.indices[name]
 
     @property
     def name(self) -> str:
@@ -385,8 +491,8 @@ class Node:
 
     def answer(self, request: web.Request) -> web.Response:
         """Elasticsearch's REST interface, as far as the stand-in has it."""
-        headers = {"X-elastic-product": "Elasticsearch", "X-Stand-In": VERSION}
-        try:
+
+        def serve() -> web.Response:
             user = self.realm.user(request) if self.secure else "anonymous"
             if not user:
                 raise ProblemError(
@@ -394,17 +500,88 @@ class Node:
                     "security_exception",
                     f"unable to authenticate for REST request [{request.path}]",
                 )
-            with self.lock:
-                response = self.route(request, user)
-        except ProblemError as problem:
-            response = problem.response()
-        except (ValueError, KeyError, TypeError) as problem:
-            response = ProblemError(400, "parse_exception", str(problem)).response()
-        except strict.RefusedError as problem:
-            response = ProblemError(409, "illegal_state_exception", str(problem)).response()
+            return self.served(request, user)
+
+        response = self.guarded(serve)
+        headers = {"X-elastic-product": "Elasticsearch", "X-Stand-In": VERSION}
         return web.Response(
             response.content, response.status, response.kind, {**headers, **response.headers}
         )
+
+    def guarded(self, serve: t.Callable[[], web.Response]) -> web.Response:
+        """An answer in any case."""
+        try:
+            return serve()
+        except ProblemError as problem:
+            return problem.response()
+        except (ValueError, KeyError, TypeError) as problem:
+            return ProblemError(400, "parse_exception", str(problem)).response()
+        except strict.RefusedError as problem:
+            return ProblemError(409, "illegal_state_exception", str(problem)).response()
+
+    def served(self, request: web.Request, user: str) -> web.Response:
+        """The answer to who may ask, from here or from the master, who alone changes anything."""
+        parts = [part for part in request.path.split("/") if part]
+        if parts[:2] == ["_cluster", "health"]:
+            return self.health(request)
+        is_asking = request.method in {"GET", "HEAD"} or bool({"_search", "_count"} & set(parts))
+        if parts and not self.members.master and (parts[0] != "_nodes" or not is_asking):
+            raise ProblemError(503, "master_not_discovered_exception", "no master")
+        master = self.members.members.get(self.members.master)
+        if is_asking or master is None or master["id"] == self.members.me.id:
+            with self.lock:
+                return self.route(request, user)
+        return self.forward(master["transport"], request, user)
+
+    def forward(self, address: str, request: web.Request, user: str) -> web.Response:
+        """What the master answers; its state is the newest afterwards."""
+        asked = {
+            "method": request.method,
+            "path": request.path,
+            "query": request.query,
+            "body": request.body.decode(),
+            "user": user,
+        }
+        try:
+            found = self.members.call(address, "/forward", asked)
+        except cluster.Unreachable as problem:
+            raise ProblemError(503, "master_not_discovered_exception", str(problem)) from None
+        return web.Response(found["content"], found["status"])
+
+    def between(self, request: web.Request) -> web.Response:
+        """What other nodes are answered."""
+        if request.path != "/forward":
+            return self.members.answer(request)
+        asked = request.json()
+        inner = web.Request(
+            asked["method"], asked["path"], asked["query"], {}, asked["body"].encode()
+        )
+        found = self.guarded(lambda: self.served(inner, asked["user"]))
+        return web.Response({"status": found.status, "content": found.content})
+
+    def health(self, request: web.Request) -> web.Response:
+        """``_cluster/health``, which waits for what it is asked to wait for."""
+        wanted = request.query.get("wait_for_status", "red")
+        nodes = re.fullmatch(r"(>=)?(\d+)", request.query.get("wait_for_nodes", ">=0"))
+        if nodes is None or wanted not in COLOURS:
+            raise ProblemError(400, "illegal_argument_exception", "for what to wait isn't clear")
+        seconds = re.fullmatch(r"(\d+)s", request.query.get("timeout", "30s"))
+        end = time.monotonic() + (float(seconds[1]) if seconds else 30.0)
+        while True:
+            found = self.members.health()
+            count = found["number_of_nodes"]
+            is_enough = count >= int(nodes[2]) if nodes[1] else count == int(nodes[2])
+            if not self.members.master:
+                is_enough = False
+            if (is_enough or "wait_for_nodes" not in request.query) and (
+                COLOURS.index(found["status"]) >= COLOURS.index(wanted) and self.members.master
+            ):
+                return web.Response(found)
+            if time.monotonic() > end:
+                if not self.members.master:
+                    raise ProblemError(503, "master_not_discovered_exception", "no master")
+                return web.Response({**found, "timed_out": True}, 408)
+            time.sleep(0.2)
 
     def route(self, request: web.Request, user: str) -> web.Response:
         parts = [part for part in request.path.split("/") if part]
@@ -412,6 +589,10 @@ class Node:
             return web.Response(self.root())
         if parts[0] == "_security":
             return self.security(request, user, parts[1:])
+        if parts == ["_cluster", "settings"]:
+            return self.cluster_settings(request)
+        if parts in (["_flush"], ["_refresh"]):
+            return web.Response({"_shards": {"total": 1, "successful": 1, "failed": 0}})
         if parts[0].startswith("_"):
             return web.Response(self.state(parts))
         return self.documents(request, parts)
@@ -420,7 +601,7 @@ class Node:
         return {
             "name": self.name,
             "cluster_name": self.cluster,
-            "cluster_uuid": self.uuid,
+            "cluster_uuid": self.members.state["uuid"] or "_na_",
             "version": {
                 "number": NUMBER,
                 "build_flavor": "stand-in",
@@ -433,38 +614,65 @@ class Node:
             "tagline": f"The lab's stand-in for Elasticsearch, {VERSION}",
         }
 
+    @functools.cached_property
+    def heap(self) -> int:
+        """In bytes."""
+        return heap(config_directory(), memory_of_host())
+
+    def cluster_settings(self, request: web.Request) -> web.Response:
+        """``_cluster/settings``: flat ones, that last."""
+        if request.method == "PUT":
+            given = request.json()
+            if set(given) - {"persistent", "transient"}:
+                raise ProblemError(400, "parse_exception", f"unknown fields: {sorted(given)}")
+            edits = {**given.get("transient", {}), **given.get("persistent", {})}
+            for name in edits:
+                if name not in NAMES:
+                    reason = f"persistent setting [{name}], not recognized"
+                    raise ProblemError(400, "illegal_argument_exception", reason)
+
+            def edit(state: dict[str, t.Any]) -> None:
+                kept = {**state["settings"], **edits}
+                state["settings"] = {k: v for k, v in kept.items() if v is not None}
+
+            self.members.change(edit)
+            self.members.reconcile()
+        found = self.members.state["settings"]
+        return web.Response({"acknowledged": True, "persistent": found, "transient": {}})
+
     def state(self, parts: list[str]) -> t.Any:
         """What the node tells about itself."""
-        if parts[:2] == ["_cluster", "health"]:
+        if parts[0] == "_nodes":
             return {
                 "cluster_name": self.cluster,
-                "status": "green",
-                "timed_out": False,
-                "number_of_nodes": 1,
-                "number_of_data_nodes": 1,
-                "active_primary_shards": len(self.indices),
-                "active_shards": len(self.indices),
-                "relocating_shards": 0,
-                "initializing_shards": 0,
-                "unassigned_shards": 0,
-                "active_shards_percent_as_number": 100.0,
+                "nodes": {
+                    key: {
+                        "name": member["name"],
+                        "version": member["version"],
+                        "ip": member["http"].rpartition(":")[0].strip("[]"),
+                        "build_flavor": "stand-in",
+                        "roles": member["roles"] or ["data", "ingest", "master"],
+                        "jvm": {"mem": {"heap_max_in_bytes": self.heap}},
+                        "http": {"publish_address": member["http"]},
+                        "transport": {"publish_address": member["transport"]},
+                    }
+                    for key, member in self.members.members.items()
+                    if parts[1:2] != ["_local"] or key == self.members.me.id
+                },
             }
-        if parts[0] == "_nodes":
-            ports = {kind: self.settings.port(f"{kind}.port") for kind in ("http", "transport")}
-            node = {
-                "name": self.name,
-                "version": NUMBER,
-                "build_flavor": "stand-in",
-                "roles": self.settings.list("node.roles") or ["data", "ingest", "master"],
-                "jvm": {"mem": {"heap_max_in_bytes": heap(config_directory(), memory_of_host())}},
-            }
-            for kind, number in ports.items():
-                hosts = addresses(self.settings, kind)
-                bound = [
-                    f"[{host}]:{number}" if ":" in host else f"{host}:{number}" for host in hosts
-                ]
-                node[kind] = {"bound_address": bound, "publish_address": bound[0]}
-            return {"cluster_name": self.cluster, "nodes": {self.uuid: node}}
+        if parts[:2] == ["_cluster", "state"]:
+            voting = self.members.state["voting"]
+            return {"metadata": {"cluster_coordination": {"last_committed_config": voting}}}
+        if parts[:2] == ["_cat", "nodes"]:
+            return [
+                {
+                    "name": member["name"],
+                    "ip": member["http"].rpartition(":")[0].strip("[]"),
+                    "version": member["version"],
+                    "master": "*" if key == self.members.master else "-",
+                }
+                for key, member in self.members.members.items()
+            ]
         if parts[:2] == ["_cat", "indices"]:
             return [
                 {"index": name, "health": "green", "docs.count": str(len(documents))}
@@ -492,7 +700,7 @@ class Node:
                     "metadata": {"stand-in": True},
                 }
             )
-        if user != "elastic":
+        if user not in ("elastic", OPERATOR):
             raise ProblemError(
                 403, "security_exception", f"action is unauthorized for user [{user}]"
             )
@@ -503,18 +711,20 @@ class Node:
             return web.Response({})
         if parts[:1] == ["service"] and parts[3:4] == ["credential"]:
             service = "/".join(parts[1:3])
-            files = (token_file(), self.realm.api_tokens)
+            api = self.realm.tokens()
             if request.method == "DELETE" and len(parts) == 6:
-                tokens = read_tokens(files[1])
-                is_there = tokens.pop(f"{service}/{parts[5]}", None) is not None
-                write_tokens(files[1], tokens)
+                full = f"{service}/{parts[5]}"
+                is_there = full in api
+                self.members.change(lambda state: state["tokens"].pop(full, None))
                 return web.Response({"found": is_there}, 200 if is_there else 404)
             if request.method in {"POST", "PUT"} and len(parts) == 6:
-                value = new_token(files[1], service, parts[5])
+                value, hashed = new_token(api, service, parts[5])
+                full = f"{service}/{parts[5]}"
+                self.members.change(lambda state: state["tokens"].update({full: hashed}))
                 return web.Response({"created": True, "token": {"name": parts[5], "value": value}})
             names = [
-                [name.rpartition("/")[2] for name in read_tokens(path) if name.startswith(service)]
-                for path in files
+                [name.rpartition("/")[2] for name in tokens if name.startswith(service)]
+                for tokens in (self.realm.file_tokens(), api)
             ]
             return web.Response(
                 {
@@ -535,7 +745,8 @@ class Node:
         writes = request.method in {"POST", "PUT"}
         if action in {"_doc", "_create"} and writes:
             name = rest[0] if rest and rest[0] else uuid.uuid4().hex[:20]
-            documents = self.indices.setdefault(index, {})
+            known = self.indices
+            documents = known[index] if index in known else self.make_index(index)
             created = name not in documents
             documents[name] = request.json()
             self.save()
@@ -546,6 +757,9 @@ class Node:
         documents = self.indices.get(index, {})
         if index not in self.indices:
             raise ProblemError(404, "index_not_found_exception", f"no such index [{index}]")
+        live = self.members.state["indices"][index]["assigned"]
+        if not set(live) & set(self.members.members):
+            raise ProblemError(503, "no_shard_available_action_exception", f"[{index}]")
         if action == "_doc" and rest[:1]:
             found = rest[0] in documents
             if request.method == "DELETE" and found:
@@ -570,14 +784,13 @@ class Node:
                 raise ProblemError(
                     400, "resource_already_exists_exception", f"index [{index}] exists"
                 )
-            self.indices[index] = {}
-            self.save()
+            settings = (request.json() if request.body else {}).get("settings", {})
+            self.make_index(index, 1 + int(settings.get("number_of_replicas", 1)))
             return web.Response({"acknowledged": True, "shards_acknowledged": True, "index": index})
         if index not in self.indices:
             raise ProblemError(404, "index_not_found_exception", f"no such index [{index}]")
         if request.method == "DELETE":
-            del self.indices[index]
-            self.save()
+            self.members.change(lambda state: state["indices"].pop(index))
             return web.Response({"acknowledged": True})
         return web.Response({index: {"aliases": {}, "mappings": {}, "settings": {}}})
 
@@ -642,12 +855,17 @@ def main(arguments: list[str]) -> None:
             f"max virtual memory areas vm.max_map_count [{found}] is too low, increase to at "
             f"least [{MAP_COUNT}]; Elasticsearch itself would not start"
         )
-    node = Node(settings)
     context = tls(settings, "xpack.security.http.ssl")
     between = tls(settings, "xpack.security.transport.ssl")
+    node = Node(settings)
+    bound = addresses(settings, "transport") + addresses(settings, "http")
+    check(settings, [*bound, node.members.me.transport.rpartition(":")[0]])
     for host in addresses(settings, "transport"):
-        port = settings.port("transport.port")
-        web.Server(lambda _: web.Response("stand-in", 404), host, port, between).start()
+        web.Server(node.between, host, settings.port("transport.port"), between).start()
+    daemon.say(f"publish_address {{{node.members.me.transport}}}")
+    node.members.start()
+    if not node.members.wait(seconds(settings, "discovery.initial_state_timeout", 30.0)):
+        daemon.say("timed out after waiting for initial discovery state: no master")
     for host in addresses(settings, "http"):
         web.Server(node.answer, host, settings.port("http.port"), context).start()
     if chosen.pidfile:
@@ -655,6 +873,37 @@ def main(arguments: list[str]) -> None:
     daemon.say(f"started, heap {size or 'automatic'}, security {'on' if node.secure else 'off'}")
     daemon.ready()
     daemon.wait()
+    node.members.stop()
+
+
+def seconds(settings: yamlfile.Settings, name: str, default: float) -> float:
+    """A setting such as ``30s``.
+
+    :raises strict.RefusedError: it is none.
+    """
+    text = settings.text(name)
+    found = re.fullmatch(r"(\d+)(ms|s|m)", text)
+    if text and not found:
+        raise settings.refuse(name, f"failed to parse [{text}] as a time value")
+    return int(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[found[2]] if found else default
+
+
+def check(settings: yamlfile.Settings, hosts: t.Sequence[str]) -> None:
+    """The bootstrap check of the system call filter, which is a warning on a node by itself.
+
+    :raises strict.RefusedError: a node of a cluster doesn't start without it.
+    """
+    if not settings.true("bootstrap.system_call_filter", default=True):
+        raise settings.refuse("bootstrap.system_call_filter", "unknown setting: it was removed")
+    try:
+        sandbox.install()
+    except sandbox.NoFilterError as problem:
+        daemon.say(f"unable to install syscall filter: {problem}")
+        told = "system call filters failed to install; check the logs and fix your configuration"
+        local = {"127.0.0.1", "::1", "[::1]", "localhost"}
+        if settings.text("discovery.type") != "single-node" and not set(hosts) <= local:
+            raise strict.RefusedError(f"bootstrap check failure [1] of [1]: {told}") from None
+        daemon.say(told)
 
 
 def keystore_main(arguments: list[str]) -> None:
@@ -683,14 +932,88 @@ def tokens_main(arguments: list[str]) -> None:
         return
     name = f"{service}/{chosen.service_token_name}"
     if chosen.command == "create":
-        print(
-            f"SERVICE_TOKEN {name} = {new_token(token_file(), service, chosen.service_token_name)}"
-        )
+        value, tokens[name] = new_token(set(tokens), service, chosen.service_token_name)
+        write_tokens(token_file(), tokens)
+        print(f"SERVICE_TOKEN {name} = {value}")
         return
     if tokens.pop(name, None) is None:
         raise strict.RefusedError(f"Service token [{name}] does not exist")
     write_tokens(token_file(), tokens)
     print(f"Deleted service token [{name}]")
+
+
+# What AutoConfigureNode.java leaves behind when the package is installed.
+AUTO_SETTINGS: t.Final = """
+#----------------------- BEGIN SECURITY AUTO CONFIGURATION -----------------------
+xpack.security.enabled: true
+xpack.security.enrollment.enabled: true
+xpack.security.http.ssl:
+  enabled: true
+  keystore.path: certs/http.p12
+xpack.security.transport.ssl:
+  enabled: true
+  verification_mode: certificate
+  keystore.path: certs/transport.p12
+  truststore.path: certs/transport.p12
+cluster.initial_master_nodes: ["{host}"]
+http.host: 0.0.0.0
+#----------------------- END SECURITY AUTO CONFIGURATION -------------------------
+"""
+AUTO_SECRETS: t.Final = (
+    "xpack.security.http.ssl.keystore.secure_password",
+    "xpack.security.transport.ssl.keystore.secure_password",
+    "xpack.security.transport.ssl.truststore.secure_password",
+)
+
+
+def cli_main(arguments: list[str]) -> None:
+    """What the package's set-up of security does, once."""
+    if arguments != ["auto-configure-node"]:
+        raise strict.RefusedError(f"the stand-in has no {arguments}")
+    here = config_directory()
+    path = here / "elasticsearch.yml"
+    text = path.read_text(encoding="utf-8")
+    given = yamlfile.settings(str(path), NAMES, "setting").values
+    if any(name.startswith(("xpack.security", "cluster.initial_master")) for name in given):
+        return
+    certificates = here / "certs"
+    certificates.mkdir(mode=0o750, exist_ok=True)
+    for name in ("http_ca.crt", "http.p12", "transport.p12"):
+        secret.replace(certificates / name, f"The stand-in's {name}\n", 0o660)
+    if os.geteuid() == 0:
+        os.chown(certificates, 0, here.stat().st_gid)
+    added = dict.fromkeys(AUTO_SECRETS, secrets.token_urlsafe(15))
+    hashed = {"autoconfiguration.password_hash": secret.digest(secrets.token_urlsafe(15))}
+    keystore().write({**keystore().read(), **added, **hashed})
+    text += AUTO_SETTINGS.format(host=socket.gethostname())
+    secret.replace(path, text, 0o660)
+
+
+def ask_for_password(settings: yamlfile.Settings, user: str, password: str, url: str) -> None:
+    """Ask the running node, as a user who exists only meanwhile; as the vendor's tool does.
+
+    :raises strict.RefusedError: it doesn't do it.
+    """
+    word = secrets.token_urlsafe(15)
+    secret.replace(operator_file(), secret.digest(word), 0o660)
+    scheme = "https" if settings.true("xpack.security.http.ssl.enabled") else "http"
+    base = url or f"{scheme}://{publish(settings, 'http')}"
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    login = base64.b64encode(f"{OPERATOR}:{word}".encode()).decode()
+    request = urllib.request.Request(  # noqa: S310  # the node's own
+        f"{base}/_security/user/{user}/_password",
+        json.dumps({"password": password}).encode(),
+        {"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+        method="POST",
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30, context=context):  # noqa: S310
+            pass
+    except (OSError, ValueError) as problem:
+        raise strict.RefusedError(f"Failed to reset password for [{user}]: {problem}") from None
+    finally:
+        operator_file().unlink(missing_ok=True)
 
 
 def reset_main(arguments: list[str]) -> None:
@@ -716,12 +1039,7 @@ def reset_main(arguments: list[str]) -> None:
             raise strict.RefusedError("Passwords do not match")
     else:
         password = secrets.token_urlsafe(15)
-    # The vendor's tool asks the node as a user of its own; here both share the store.
-    Realm(settings).set_password(chosen.username, password)
-    store = Realm(settings).native
-    if os.geteuid() == 0:
-        owner = store.parent.stat()
-        os.chown(store, owner.st_uid, owner.st_gid)
+    ask_for_password(settings, chosen.username, password, chosen.url)
     print(
         password
         if chosen.silent

@@ -18,7 +18,7 @@ import urllib.request
 
 from standin import daemon, secret, strict, web, yamlfile
 
-VERSION: t.Final = "9.2.0+standin1"
+VERSION: t.Final = "9.2.0+standin2"
 NUMBER: t.Final = VERSION.partition("+")[0]
 NAMES: t.Final = strict.Names(name for line in strict.read_names("kibana") for name in line)
 KEY_LENGTH: t.Final = 32
@@ -27,6 +27,7 @@ KEYS: t.Final = (
     "xpack.reporting.encryptionKey",
     "xpack.security.encryptionKey",
 )
+UNASKED: t.Final = "Unable to retrieve version information from Elasticsearch nodes."
 DELAY: t.Final = 2.5  # Kibana's elasticsearch.healthCheck.delay, in seconds
 
 
@@ -108,6 +109,22 @@ def server_tls(settings: yamlfile.Settings) -> ssl.SSLContext | None:
     return context
 
 
+def incompatible(nodes: t.Iterable[t.Mapping[str, t.Any]]) -> str:
+    """Why these nodes' versions are too old; the rule of es_kibana_version_compatability.ts."""
+    mine = [int(part) for part in NUMBER.split(".")]
+    old = []
+    for node in nodes:
+        major, minor, *_ = (int(part) for part in node["version"].partition("+")[0].split("."))
+        if major != mine[0] or minor < mine[1]:
+            old.append(f"v{node['version']} @ {node['http']['publish_address']} ({node['ip']})")
+    return (
+        f"This version of Kibana (v{NUMBER}) is incompatible with the following Elasticsearch"
+        f" nodes in your cluster: {', '.join(sorted(old))}"
+        if old
+        else ""
+    )
+
+
 class Elasticsearch:
     """The connection to Elasticsearch, and what is known of it."""
 
@@ -137,17 +154,16 @@ class Elasticsearch:
         """Why Elasticsearch can't be used; empty if it can."""
         problem = "no host"
         for host in self.hosts:
-            url = f"{host.rstrip('/')}/_security/_authenticate"
+            url = f"{host.rstrip('/')}/_nodes?filter_path=nodes.*.version"
             # The scheme was checked with the settings.
             request = urllib.request.Request(url, headers=self.headers)  # noqa: S310
             try:
                 with urllib.request.urlopen(request, timeout=10, context=self.context) as answer:  # noqa: S310
-                    json.load(answer)
-                    return ""
+                    return incompatible(json.load(answer)["nodes"].values())
             except urllib.error.HTTPError as error:
-                problem = f"{host}: security_exception, status {error.code}"
-            except (OSError, ValueError) as error:
-                problem = f"{host}: {getattr(error, 'reason', error)}"
+                problem = f"{UNASKED} {host}: security_exception, status {error.code}"
+            except (OSError, ValueError, KeyError) as error:
+                problem = f"{UNASKED} {host}: {getattr(error, 'reason', error)}"
         return problem
 
     def watch(self) -> None:
@@ -157,11 +173,7 @@ class Elasticsearch:
             problem = self.check()
             if problem != self.problem:
                 self.problem = problem
-                daemon.say(
-                    f"Unable to retrieve version information from Elasticsearch nodes. {problem}"
-                    if problem
-                    else "Kibana is now available"
-                )
+                daemon.say(problem or "Kibana is now available")
             stop.wait(DELAY)
 
 

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import yaml
 from standin import elasticsearch, kibana, strict, web
 
 GOOD = """
@@ -123,6 +124,27 @@ def test_passwords_and_tokens(
     assert ask("/", bearer) == 401
 
 
+def test_what_the_packages_own_set_up_leaves_behind_prevails(config: Path) -> None:
+    (config / "elasticsearch.yml").write_text(f"path.data: {config}\npath.logs: {config}\n")
+    elasticsearch.keystore_main(["create"])
+    elasticsearch.cli_main(["auto-configure-node"])
+    left = elasticsearch.keystore().read()
+    assert {"autoconfiguration.password_hash", *elasticsearch.AUTO_SECRETS} <= set(left)
+    assert "http.host: 0.0.0.0" in (config / "elasticsearch.yml").read_text()
+    assert (config / "certs" / "http_ca.crt").exists()
+    # A bootstrap password is no password while that hash is there.
+    (config / "elasticsearch.yml").write_text(GOOD.format(data=config))
+    elasticsearch.keystore().write({**left, "bootstrap.password": "first"})
+    ask = web.Request("GET", "/", {}, basic("elastic", "first"))
+    assert elasticsearch.Node(elasticsearch.read_settings()).answer(ask).status == 401
+    del left["autoconfiguration.password_hash"]
+    elasticsearch.keystore().write({**left, "bootstrap.password": "first"})
+    assert elasticsearch.Node(elasticsearch.read_settings()).answer(ask).status == 200
+    # Nothing is set up twice.
+    elasticsearch.cli_main(["auto-configure-node"])
+    assert "keystore.path" not in (config / "elasticsearch.yml").read_text()
+
+
 def test_documents_survive_a_restart(config: Path) -> None:
     text = GOOD.format(data=config).replace("enabled: true", "enabled: false")
     (config / "elasticsearch.yml").write_text(text)
@@ -145,6 +167,14 @@ def test_documents_survive_a_restart(config: Path) -> None:
         ("elasticsearch.username: kibana_system", "cannot be specified when"),
         ("xpack.reporting.encryptionKey: short", r"minimum length of \[32\]"),
         ("server.publicBaseUrl: kibana", "expected URI with scheme"),
+        # What 9 has removed, and what never was.
+        ("xpack.reporting.roles.enabled: true", "unknown configuration key"),
+        ("xpack.reporting.capture.browser.type: chromium", "unknown configuration key"),
+        ("enterpriseSearch.host: a", "unknown configuration key"),
+        ("kibana.index: a", "unknown configuration key"),
+        ("xpack.security.enabled: true", "unknown configuration key"),
+        ("xpack.task_manager.index: a", "unknown configuration key"),
+        ("xpack.screenshotting.capture.timeouts.openurl: 1m", "'xpack.screenshotting.capture"),
     ],
 )
 def test_kibana_refuses(config: Path, line: str, message: str) -> None:
@@ -176,3 +206,24 @@ def test_kibana_is_available_only_with_a_right_token(
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_the_lab_pins_the_version_that_both_have() -> None:
+    root = Path(__file__).resolve().parents[4]
+    pinned = yaml.safe_load((root / "inventories/lab/group_vars/lab_mirror.yml").read_text())
+    assert elasticsearch.VERSION == kibana.VERSION == pinned["elasticsearch_version"]
+
+
+@pytest.mark.parametrize(
+    ("version", "is_old"),
+    [("9.2.0", False), ("9.2.7", False), ("9.3.0", False), ("9.1.9", True), ("8.19.0", True)],
+)
+def test_kibana_wants_an_elasticsearch_as_new_as_itself(version: str, is_old: bool) -> None:
+    node = {"version": version, "ip": "192.0.2.1", "http": {"publish_address": "192.0.2.1:1"}}
+    told = kibana.incompatible([node])
+    assert bool(told) == is_old
+    if is_old:
+        assert (
+            f"is incompatible with the following Elasticsearch nodes in your cluster: v{version}"
+            in told
+        )

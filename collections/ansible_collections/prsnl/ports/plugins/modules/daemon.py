@@ -97,11 +97,20 @@ options:
           - The address of the key that signs it.
         type: str
         required: true
+      key_fingerprints:
+        description:
+          - The fingerprints of the keys that are allowed in it, with 40 or 64 hexadecimal digits. A
+            file that has any other key is refused before APT knows of it.
+        type: list
+        elements: str
+        default: []
+        version_added: 0.2.0
       key_checksum:
         description:
-          - The SHA-256 of the key, as C(sha256:<hexadecimal digits>).
+          - The SHA-256 of the key's file, as C(sha256:<hexadecimal digits>), instead of
+            O(source.key_fingerprints). It changes when the vendor prolongs the key.
         type: str
-        required: true
+        default: ''
   downloads:
     description:
       - What is downloaded by the host, and has to match its checksum.
@@ -161,7 +170,8 @@ options:
         C(ProtectProc=invisible), C(ProtectSystem=strict), C(RestrictNamespaces=true),
         C(RestrictRealtime=true), C(RestrictSUIDSGID=true),
         C(SystemCallArchitectures=native), C(SystemCallErrorNumber=EPERM),
-        C(SystemCallFilter=@system-service), C(UMask=0027).
+        C(SystemCallFilter=@system-service landlock_add_rule landlock_create_ruleset
+        landlock_restrict_self seccomp), C(UMask=0027).
       - C(RestrictAddressFamilies) allows Unix sockets, netlink, and the address families that the
         host has (C(port_address_families)). What they mean is in systemd.exec(5).
       - With V(false) the unit has the options of O(service_options) only. If there are none, the
@@ -491,7 +501,13 @@ DAEMON: dict[str, t.Any] = {
             "suite": {"type": "str", "required": True},
             "components": {"type": "list", "elements": "str", "default": ["main"]},
             "key_url": {"type": "str", "required": True, "no_log": False},
-            "key_checksum": {"type": "str", "required": True, "no_log": False},
+            "key_fingerprints": {
+                "type": "list",
+                "elements": "str",
+                "default": [],
+                "no_log": False,
+            },
+            "key_checksum": {"type": "str", "default": "", "no_log": False},
         },
     },
     "downloads": {
@@ -610,6 +626,9 @@ def refuse(params: t.Mapping[str, t.Any]) -> None:
         needless = [name for name in NEEDS_UNIT if daemon[name]]
         if needless and not daemon["unit"]:
             raise DaemonError(f"{', '.join(needless)}: this needs the unit")
+        source = daemon["source"]
+        if source and not (source["key_fingerprints"] or source["key_checksum"]):
+            raise DaemonError("source: one of key_fingerprints and key_checksum is required")
         if not (daemon["unit"] or daemon["packages"]):
             raise DaemonError("one of the following is required: unit, packages")
 

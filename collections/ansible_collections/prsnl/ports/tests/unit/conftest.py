@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 import hypothesis
+import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[5]))
 # What several rooms' tests share.
@@ -19,3 +20,13 @@ hypothesis.settings.register_profile(
     "default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def _no_monitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of made-up processes may be those of this machine's containers."""
+    from ansible_collections.prsnl.ports.plugins.module_utils.sockets import (  # noqa: PLC0415
+        containers,
+    )
+
+    monkeypatch.setattr(containers, "PROC", "/nonexistent")

@@ -32,6 +32,11 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import
     Parts,
     StockStep,
 )
+from ansible_collections.prsnl.ports.plugins.module_utils.daemon.openpgp import (
+    KeyFileError,
+    fingerprints,
+    normalized,
+)
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
     Content,
     is_safe,
@@ -127,7 +132,7 @@ class Apt:
         is_same = set(source_lines(source)) <= set(
             written.data.decode(errors="replace").split("\n")
         )
-        is_trusted = key is not None and f"sha256:{key.sha256}" == source["key_checksum"]
+        is_trusted = key is not None and is_key_of(source, key)
         return "" if is_same and is_trusted else "other"
 
     def missing_tools(self) -> list[str]:
@@ -217,9 +222,7 @@ class Apt:
         again = {"update_cache": True}
         prefer = {"install_recommends": False}
         if source and missing.source:
-            key = {"url": source["key_url"], "checksum": source["key_checksum"]}
-            key.update(dest=key_path(source["name"]), mode="0644")
-            steps.append(StockStep("ansible.builtin.get_url", key))
+            steps.append(_key_step(source))
             if missing.tools:
                 tools = {"name": list(missing.tools), "state": "present"}
                 steps.append(StockStep("ansible.builtin.apt", tools, prefer, again))
@@ -243,6 +246,26 @@ class Apt:
         """By ansible.builtin.unarchive."""
         unpacked = {"src": path, "dest": folder, "remote_src": True}
         return StockStep("ansible.builtin.unarchive", unpacked)
+
+
+def is_key_of(source: t.Mapping[str, t.Any], key: Content) -> bool:
+    """Tell whether a file has the keys that a source is trusted by, and no others."""
+    if source.get("key_checksum"):
+        return bool(f"sha256:{key.sha256}" == source["key_checksum"])
+    try:
+        allowed = {normalized(text) for text in source.get("key_fingerprints") or ()}
+        return allowed.issuperset(fingerprints(key.data))
+    except KeyFileError:
+        return False
+
+
+def _key_step(source: t.Mapping[str, t.Any]) -> StockStep:
+    url, path = source["key_url"], key_path(source["name"])
+    if source.get("key_checksum"):
+        known = {"url": url, "checksum": source["key_checksum"], "dest": path, "mode": "0644"}
+        return StockStep("ansible.builtin.get_url", known)
+    trusted = {"url": url, "path": path, "fingerprints": list(source["key_fingerprints"])}
+    return StockStep("prsnl.ports.signing_key", trusted)
 
 
 def _slug(name: str) -> str:

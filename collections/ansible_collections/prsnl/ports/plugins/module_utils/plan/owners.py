@@ -214,7 +214,7 @@ def _match_processes(
         return _compare(owner, others, owner.units)
     unit = managers[0].unit or ""
     if not unit.endswith(SOCKET):
-        return _compare(owner, others, owner.units) if others else _match_untold(managers[0])
+        return _match_handed(owner, managers[0], others)
     related = (unit, *_activated(unit, snapshot))
     is_his = _is_trusted(managers[0], owner.user)
     if owner.units and not (is_his and set(related) & set(owner.units)):
@@ -232,6 +232,18 @@ def _activated(unit: str, snapshot: Snapshot) -> tuple[str, ...]:
     """Return the services that a socket unit starts, with those that it starts for a connection."""
     stem = unit.rpartition(".")[0]
     return (*snapshot.activates.get(unit, ()), f"{stem}@.service")
+
+
+def _match_handed(owner: ExpectedOwner, manager: Holder, others: t.Sequence[Holder]) -> Match:
+    """Compare who has a manager's socket as well, where it isn't told for whom that is.
+
+    Nobody but the manager hands its socket on. Where control groups don't tell of units either, as
+    in some containers, the process itself has to do.
+    """
+    if not others:
+        return _match_untold(manager)
+    is_told = manager.process == LAUNCHD or any(holder.unit for holder in others)
+    return _compare(owner, others, owner.units if is_told else ())
 
 
 def _match_untold(manager: Holder) -> Match:

@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import typing as t
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ansible_collections.prsnl.ports.plugins.module_utils.host.text import printable
@@ -76,6 +77,13 @@ CGROUP = re.compile(r"(docker|libpod)(?:-payload)?[-/]([0-9a-f]{64})")
 # Of a user's own manager; systemd lets nobody leave theirs.
 USERS_CGROUP = re.compile(r"/user@([0-9]+)\.service/")
 ENGINE_OF_CGROUP = {"docker": "docker", "libpod": "podman"}
+# Programs that watch a container, whose id is among their arguments: they are above its processes
+# where the engine makes no control groups that say whose they are, as for a user without a manager.
+MONITORS = {"conmon": "podman", "conmonrs": "podman", "containerd-shim-runc-v2": "docker"}
+ID = re.compile(r"[0-9a-f]{64}")
+PROC = "/proc"
+# How far above a process its monitor is looked for.
+GENERATIONS = 12
 # 0.0.0.0:8000-8002->80-82/tcp, [::]:8000->80/tcp, and :::8000->80/tcp of docker before 26
 PUBLISHED = re.compile(r"(.*):(\d+)(?:-(\d+))?->[\d-]+/(\w+)")
 ANY = ("0.0.0.0", "::")  # noqa: S104
@@ -150,7 +158,43 @@ def engine_of(holder: Holder) -> t.Optional[str]:
 
 def in_container(holder: Holder) -> bool:
     """Tell whether a process belongs to a container, whichever."""
-    return bool(CGROUP.search(holder.cgroup))
+    return _identity_of(holder) is not None
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """Which container a process is in: its engine, whose that is, and its id."""
+
+    engine: str
+    uid: int
+    id: str
+
+
+def _identity_of(holder: Holder) -> t.Optional[_Identity]:
+    match = CGROUP.search(holder.cgroup)
+    if match:
+        engine = ENGINE_OF_CGROUP[match[1]]
+        return _Identity(engine, _uid_of_cgroup(holder.cgroup), match[2])
+    return _monitored(holder.pid)
+
+
+def _monitored(pid: int) -> t.Optional[_Identity]:
+    """Return the container of a process by its monitor, which may be anybody's own program.
+
+    So the engine of that user has to know the container.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        for _generation in range(GENERATIONS):
+            with open(f"{PROC}/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                pid = int(file.read().rpartition(")")[2].split()[1])
+            if pid <= 1:
+                break
+            engine = MONITORS.get(os.path.basename(os.readlink(f"{PROC}/{pid}/exe")))
+            if engine:
+                with open(f"{PROC}/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+                    words = [word for word in file.read().split("\0") if ID.fullmatch(word)]
+                return _Identity(engine, os.stat(f"{PROC}/{pid}").st_uid, words[0])
+    return None
 
 
 def _names(holder: Holder) -> tuple[str, str]:
@@ -163,11 +207,12 @@ def _engines(snapshot: Snapshot) -> set[tuple[str, int]]:
     for sock in snapshot.sockets:
         for holder in snapshot.holders.get(sock.inode, ()):
             engine = engine_of(holder)
-            match = CGROUP.search(holder.cgroup)
             if engine:
                 found.add((engine, _uid_of(holder, sock)))
-            elif match:
-                found.add((ENGINE_OF_CGROUP[match[1]], _uid_of_cgroup(holder.cgroup)))
+                continue
+            identity = _identity_of(holder)
+            if identity:
+                found.add((identity.engine, identity.uid))
     if os.path.exists(DOCKER_SOCKET):
         # On a Mac it leads to a user's own engine, and root runs nothing that users can change.
         is_users = sys.platform == "darwin"
@@ -212,11 +257,7 @@ def _attributed(
 
 
 def _ids(holders: t.Iterable[Holder]) -> list[tuple[int, str]]:
-    return [
-        (_uid_of_cgroup(holder.cgroup), match[2])
-        for holder in holders
-        if (match := CGROUP.search(holder.cgroup))
-    ]
+    return [(identity.uid, identity.id) for holder in holders if (identity := _identity_of(holder))]
 
 
 def _ask(engine: str, uid: int) -> Listing:

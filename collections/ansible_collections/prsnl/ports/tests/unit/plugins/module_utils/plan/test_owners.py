@@ -237,6 +237,20 @@ TLS = daemon("cockpit-tls", 9, user="cockpit", unit="cockpit.service")
         pytest.param(COCKPIT, [INIT, TLS], OWNER, "", id="systemd doesn't tell, active"),
         pytest.param(
             COCKPIT,
+            [INIT, dataclasses.replace(TLS, unit=None)],
+            OWNER,
+            "",
+            id="nobody tells of units, active",
+        ),
+        pytest.param(
+            COCKPIT,
+            [INIT, dataclasses.replace(TLS, unit=None, user="ada")],
+            OTHER,
+            "the user is ada",
+            id="nobody tells of units, another user",
+        ),
+        pytest.param(
+            COCKPIT,
             [INIT, ADA],
             OTHER,
             "the process is node, expected cockpit-tls",

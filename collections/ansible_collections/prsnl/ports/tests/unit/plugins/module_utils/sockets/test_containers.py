@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import pwd
+import shutil
+import signal
 import subprocess
 import sys
 import typing as t
@@ -190,6 +192,40 @@ def test_a_container_on_the_hosts_network_is_named(asked: list[str]) -> None:
     assert describe_holders(snapshot, snapshot.sockets[0], NOW) == (
         "docker container hosted, by sleep (pid 812, user root, since 09:14)"
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_container_without_a_group_of_its_own_is_known_by_its_monitor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As one of a user without a manager of his own: its process is below conmon, and no more."""
+    monkeypatch.setattr(containers, "PROC", "/proc")
+    monitor = tmp_path / "conmon"
+    shutil.copy("/bin/sh", monitor)
+    script = "sleep 60 & echo $!; wait"
+    for known in (HOSTED_ID, "f" * 64):
+        with subprocess.Popen(
+            [monitor, "-c", script, known], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            pid = int(process.stdout.readline())
+            found = containers._monitored(pid)
+            os.kill(pid, signal.SIGTERM)
+        assert found == containers._Identity("podman", os.getuid(), known)
+
+
+def test_a_monitor_counts_as_far_as_its_users_engine_knows_the_container(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may run a program of that name with the id of somebody else's container."""
+    of_user = containers._Identity("docker", 1000, HOSTED_ID)
+    monkeypatch.setattr(containers, "_monitored", lambda _pid: of_user)
+    found = attributed(World().hold(80, holder("sleep", uid=1000)))["tcp", "0.0.0.0", 80]
+    assert found == Container("docker", "hosted", uid=1000)
+    assert asked == ["docker"]
+    of_nobody = dataclasses.replace(of_user, id="f" * 64)
+    monkeypatch.setattr(containers, "_monitored", lambda _pid: of_nobody)
+    assert attributed(World().hold(80, holder("sleep")))["tcp", "0.0.0.0", 80] is None
 
 
 def test_a_host_that_is_a_container_itself_has_none(asked: list[str]) -> None:
