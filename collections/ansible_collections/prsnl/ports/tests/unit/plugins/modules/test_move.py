@@ -53,7 +53,7 @@ def do(run: Run, *states: str) -> dict[str, t.Any]:
     """Let a move be in a state; returns the last journal."""
     result = ask(run, **OPENED)
     for text in states:
-        state, _, step = text.partition(" ")
+        state, _blank, step = text.partition(" ")
         more: dict[str, t.Any] = {"step": step} if step else {}
         result = ask(run, state=state, **more)
     assert not result.get("failed"), result
