@@ -184,9 +184,7 @@ FAILURES = [
             " pkill -f 'sshd:.*root' || true",
         ),
     ),
-    Failure(
-        "clients don't reach it", step("reach"), at("app", BLIND), mend("app", SEES)
-    ),
+    Failure("clients don't reach it", step("reach"), at("app", BLIND), mend("app", SEES)),
     Failure(
         "the old port still answers",
         step("silent"),
