@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, PRSNL Ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A journal from the beginning of a move to its end, back, and cut off anywhere."""
+"""A journal from the beginning of a move to its end, back, and cut off; check mode keeps none."""
 
 from __future__ import annotations
 
