@@ -1,0 +1,46 @@
+"""Let Python on a lab host take it for a Mac: what it asks of its system, and what it starts.
+
+Follows what CPython answers on macOS: ``os.uname``, ``sys.platform``. What it starts is recorded
+(audit event ``subprocess.Popen``). Not modelled: everything else that differs in CPython, such as
+``kqueue``, ``_scproxy`` beyond "no proxy", and the case of file names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import types
+
+BASE = "/usr/local/simulated"
+LOG = "/var/log/simulated/programs"
+
+_linux = os.uname()
+_facts = ("Darwin", _linux.nodename, "25.1.0", "Darwin Kernel Version 25.1.0: simulated", "arm64")
+os.uname = lambda: os.uname_result(_facts)
+sys.platform = "darwin"
+sys.executable = f"{BASE}/python3"
+# urllib asks macOS for its proxies by this module, which is compiled there.
+sys.modules["_scproxy"] = types.ModuleType("_scproxy")
+sys.modules["_scproxy"]._get_proxy_settings = lambda: {}
+sys.modules["_scproxy"]._get_proxies = lambda: {}
+# Children are programs of the host.
+for _name in ("PYTHONPATH", "LD_PRELOAD"):
+    os.environ.pop(_name, None)
+
+
+def _record(event: str, arguments: tuple) -> None:
+    if event != "subprocess.Popen":
+        return
+    words = arguments[1]
+    words = [words] if isinstance(words, (str, bytes)) else list(words)
+    line = json.dumps([os.geteuid(), [os.fsdecode(word) for word in words]]) + "\n"
+    try:
+        handle = os.open(LOG, os.O_WRONLY | os.O_APPEND)
+    except OSError:
+        return
+    os.write(handle, line.encode())
+    os.close(handle)
+
+
+sys.addaudithook(_record)
