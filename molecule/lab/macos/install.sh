@@ -5,6 +5,7 @@ base=/usr/local/simulated
 here=$(pwd)
 
 [ "$here" = "$base" ] || { mkdir -p "$base"; cp -R . "$base/"; }
+chmod -R u=rwX,go=rX "$base"
 mkdir -p "$base/python" /var/log/simulated /run/simulated
 cp "$base/sitecustomize.py" "$base/python/"
 install -m 0755 "$base/libproc.so" /usr/lib/libproc.dylib

@@ -20,6 +20,16 @@ _facts = ("Darwin", _linux.nodename, "25.1.0", "Darwin Kernel Version 25.1.0: si
 os.uname = lambda: os.uname_result(_facts)
 sys.platform = "darwin"
 sys.executable = f"{BASE}/python3"
+
+
+def _dyld_find(name: str, *_arguments: object) -> str:
+    raise ValueError(f"dylib {name} could not be found")
+
+
+# Debian leaves out what looks for libraries there.
+sys.modules["ctypes.macholib"] = types.ModuleType("ctypes.macholib")
+sys.modules["ctypes.macholib.dyld"] = types.ModuleType("ctypes.macholib.dyld")
+sys.modules["ctypes.macholib.dyld"].dyld_find = _dyld_find
 # urllib asks macOS for its proxies by this module, which is compiled there.
 sys.modules["_scproxy"] = types.ModuleType("_scproxy")
 sys.modules["_scproxy"]._get_proxy_settings = lambda: {}
