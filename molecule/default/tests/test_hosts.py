@@ -9,12 +9,12 @@ import functools
 import itertools
 import json
 import shlex
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import testinfra
 from lab import STATE, address_of, on, on_all, plans, port_of, secret, shared
+from seen import Seen, check_bound, check_silent, look
 from testinfra.host import Host
 
 PLANNED = [(host, endpoint) for host, plan in plans().items() for endpoint in plan]
@@ -49,47 +49,9 @@ def connects_from(source: str) -> set[tuple[str, int]]:
     return {(host, int(port)) for host, port in map(str.split, answers)}
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What testinfra sees on a host: its system, sockets, users of processes by name, and units."""
-
-    machine: str
-    distribution: str
-    state: str
-    sockets: frozenset[str]
-    users: dict[str, set[str]]
-    running: set[str]
-    enabled: set[str]
-
-
 @functools.cache
 def seen() -> dict[str, Seen]:
-    return on_all(seen_on)
-
-
-def seen_on(name: str) -> Seen:
-    host = connect(name)
-    users: dict[str, set[str]] = {}
-    for line in host.check_output("ps -e -o user:32=,comm=").splitlines():
-        user, comm = line.split(maxsplit=1)
-        users.setdefault(comm, set()).add(user)
-    list_units = "systemctl list-units --type=service --state=running --plain --no-legend"
-    return Seen(
-        machine=host.check_output("uname -m"),
-        distribution=host.system_info.distribution,
-        state=host.check_output("systemctl is-system-running"),
-        sockets=frozenset(host.socket.get_listening_sockets()),
-        users=users,
-        running={line.split()[0] for line in host.check_output(list_units).splitlines()},
-        enabled=set(host.check_output("ls /etc/systemd/system/*.wants").splitlines()),
-    )
-
-
-def listens(found: Seen, endpoint: dict[str, Any], address: str) -> bool:
-    """Whether a socket receives what is sent to an address; `::` stands for both families."""
-    prefix, port = f"{endpoint['protocol']}://", endpoint["port"]
-    wildcards = [f"{prefix}:::{port}", *([f"{prefix}0.0.0.0:{port}"] if "." in address else [])]
-    return not found.sockets.isdisjoint([f"{prefix}{address}:{port}", *wildcards])
+    return on_all(lambda name: look(connect(name), "linux"))
 
 
 def connect(name: str) -> Host:
@@ -99,28 +61,20 @@ def connect(name: str) -> Host:
 
 @pytest.mark.parametrize("name", plans())
 def test_the_host_is_an_arm64_debian_with_systemd(name: str) -> None:
-    found = seen()[name]
-    assert (found.machine, found.distribution, found.state) == ("aarch64", "debian", "running")
+    host = connect(name)
+    state = host.check_output("systemctl is-system-running")
+    machine = host.check_output("uname -m")
+    assert (machine, host.system_info.distribution, state) == ("aarch64", "debian", "running")
 
 
 @pytest.mark.parametrize(("host", "endpoint"), BOUND, ids=name)
 def test_an_expected_endpoint_is_bound_by_its_owner(host: str, endpoint: dict[str, Any]) -> None:
-    found = seen()[host]
-    assert all(listens(found, endpoint, address) for address in endpoint["listen"])
-    owner = endpoint["owner"]
-    assert owner["unit"]
-    assert set(owner["unit"]) <= set(found.running)
-    assert set(owner["unit"]) <= set(found.enabled)
-    # The kernel cuts the name of a process to 15 bytes.
-    users = [found.users.get(process[:15], set()) for process in owner["process"]]
-    assert owner["user"] in set().union(*users)
+    check_bound(seen()[host], endpoint)
 
 
 @pytest.mark.parametrize(("host", "endpoint"), SILENT, ids=name)
 def test_a_retired_port_is_silent(host: str, endpoint: dict[str, Any]) -> None:
-    assert not [
-        sock for sock in seen()[host].sockets if sock.rpartition(":")[2] == str(endpoint["port"])
-    ]
+    check_silent(seen()[host], endpoint)
 
 
 @pytest.mark.parametrize(("source", "target", "endpoint"), VIEWS, ids=name)

@@ -32,7 +32,7 @@ def write(found: dict[str, list[str]]) -> None:
     staged.rename(PASSWD)
 
 
-def main() -> None:
+def main() -> None:  # noqa: PLR0912 - one for each verb
     record("/usr/bin/dscl")
     _node, verb, path, *rest = sys.argv[1:]
     found, more = rows(), read_json(MORE)

@@ -28,6 +28,7 @@ import threading
 import time
 import typing as t
 from pathlib import Path
+from xml.parsers.expat import ExpatError
 
 from launchd_keys import find_faults
 
@@ -163,10 +164,19 @@ class Job:
 
     def told(self) -> str:
         state = "running" if self.pid else "not running" if not self.runs else "spawn scheduled"
-        lines = [f"{self.domain}/{self.about['Label']} = {{", f"\tactive count = {int(self.pid > 0)}"]
+        lines = [
+            f"{self.domain}/{self.about['Label']} = {{",
+            f"\tactive count = {int(self.pid > 0)}",
+        ]
         lines += [f"\tpath = {self.path}", "\ttype = LaunchDaemon", f"\tstate = {state}", ""]
         words = self.about.get("ProgramArguments") or [self.about["Program"]]
-        lines += [f"\tprogram = {words[0]}", "\targuments = {", *(f"\t\t{w}" for w in words), "\t}", ""]
+        lines += [
+            f"\tprogram = {words[0]}",
+            "\targuments = {",
+            *(f"\t\t{w}" for w in words),
+            "\t}",
+            "",
+        ]
         lines += [f"\truns = {self.runs}"]
         lines += [f"\tpid = {self.pid}"] if self.pid else []
         lines += [f"\tlast exit code = {self.exit}"]
@@ -215,7 +225,7 @@ class Launchd:
         try:
             about = plistlib.loads(Path(path).read_bytes())
             status = os.stat(path)
-        except (OSError, ValueError, plistlib.InvalidFileException):
+        except (OSError, ValueError, ExpatError, plistlib.InvalidFileException):
             return failed
         label = str(about.get("Label", ""))
         if domain == "system" and (status.st_uid or status.st_gid or status.st_mode & 0o022):
@@ -228,9 +238,11 @@ class Launchd:
         with self.lock:
             found = self.jobs.get(label)
             if found and not (found.ending.is_set() and self.is_over(found)):
-                return (36, "Bootstrap failed: 36: Operation now in progress") if (
-                    found.ending.is_set()
-                ) else failed
+                return (
+                    (36, "Bootstrap failed: 36: Operation now in progress")
+                    if (found.ending.is_set())
+                    else failed
+                )
             self.jobs[label] = Job(domain, path, about)
         return 0, ""
 
@@ -268,7 +280,10 @@ class Launchd:
         job = self.find(target)
         if job is None or not job.pid:
             return 3, "No process to signal."
-        os.kill(job.pid, int(name) if name.isdigit() else getattr(signal, f"SIG{name.removeprefix('SIG')}"))
+        os.kill(
+            job.pid,
+            int(name) if name.isdigit() else getattr(signal, f"SIG{name.removeprefix('SIG')}"),
+        )
         return 0, ""
 
     def disabled(self) -> dict[str, bool]:
@@ -300,7 +315,9 @@ class Launchd:
                 for label, job in self.jobs.items()
                 if self.find(label)
             ]
-            return 0, "\n".join(["system = {", "\ttype = system", "\tservices = {", *lines, "\t}", "}", ""])
+            return 0, "\n".join(
+                ["system = {", "\ttype = system", "\tservices = {", *lines, "\t}", "}", ""]
+            )
         job = self.find(target)
         if job is None:
             label = target.rpartition("/")[2]
@@ -321,7 +338,8 @@ def serve(launchd: Launchd) -> None:
         os.unlink(SOCKET)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(SOCKET)
-    os.chmod(SOCKET, 0o666)
+    # Everybody may ask; who it is, the kernel tells.
+    os.chmod(SOCKET, 0o666)  # noqa: S103
     listener.listen()
 
     def talk(connection: socket.socket) -> None:

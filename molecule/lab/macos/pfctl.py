@@ -3,9 +3,9 @@
 Follows pfctl(8) and pf.conf(5) of macOS. The grammar of filter rules is that of the unit tests
 (`pf_grammar`, which lists what it leaves out); here are the options, the anchors that pf.conf calls
 and loads, and the references of ``-E`` and ``-X``, which are Apple's own. The kernel's state is in
-/run and gone after a boot. Not modelled: any packet (the host isn't filtered; tests judge packets by
-the rules that this program lists), states, counters, translation, queues, anchors within anchors but
-for Apple's wildcard, and that reloading the main ruleset empties other tables.
+/run and gone after a boot. Not modelled: any packet (the host isn't filtered; tests judge packets
+by the rules that this program lists), states, counters, translation, queues, anchors within anchors
+but for Apple's wildcard, and that reloading the main ruleset empties other tables.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ def main() -> None:
         if not kernel["references"].pop(asked.release, None):
             fail(1, f"pfctl: The token {asked.release} is unknown")
         write_json(KERNEL, kernel)
-        sys.stderr.write(f"disable request successful. {len(kernel['references'])} more pf enable\n")
+        sys.stderr.write(
+            f"disable request successful. {len(kernel['references'])} more pf enable\n"
+        )
     else:
         fail(1, "usage: pfctl ...")
 

@@ -32,8 +32,8 @@ sys.modules["ctypes.macholib.dyld"] = types.ModuleType("ctypes.macholib.dyld")
 sys.modules["ctypes.macholib.dyld"].dyld_find = _dyld_find
 # urllib asks macOS for its proxies by this module, which is compiled there.
 sys.modules["_scproxy"] = types.ModuleType("_scproxy")
-sys.modules["_scproxy"]._get_proxy_settings = lambda: {}
-sys.modules["_scproxy"]._get_proxies = lambda: {}
+sys.modules["_scproxy"]._get_proxy_settings = dict
+sys.modules["_scproxy"]._get_proxies = dict
 # Children are programs of the host.
 for _name in ("PYTHONPATH", "LD_PRELOAD"):
     os.environ.pop(_name, None)

@@ -1,9 +1,10 @@
 """Small simulated commands, by the name that this is called by.
 
 ``sw_vers`` (1), ``sysctl`` (8), ``plutil`` (1: ``-lint``), ``defaults`` (1: ``read``, ``write``),
-``socketfilterfw`` (``--getglobalstate``), ``system_profiler``, ``vm_stat``, ``lsof`` (8: ``-i`` with
-``-F`` or a listing). Facts are those of a Mac with macOS 26; memory is the host's own. lsof asks
-ss, and so is a second witness beside the simulated libproc. Not modelled: all other options.
+``socketfilterfw`` (``--getglobalstate``), ``system_profiler``, ``vm_stat``, ``lsof``
+(8: ``-i``, with ``-F`` or as a listing). Facts are those of a Mac with macOS 26; memory is the host's own. lsof asks ss,
+and so is a second witness beside the simulated libproc. Not modelled: all other options, and for
+`defaults` other types than lists.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.parsers.expat import ExpatError
 
 from common import fail, read_json, record, write_json
 
@@ -75,7 +77,7 @@ def plutil(*words: str) -> None:
     for path in words[1:]:
         try:
             plistlib.loads(Path(path).read_bytes())
-        except (OSError, ValueError, plistlib.InvalidFileException) as error:
+        except (OSError, ValueError, ExpatError, plistlib.InvalidFileException) as error:
             fail(1, f"{path}: {error}")
         print(f"{path}: OK")
 
@@ -101,12 +103,13 @@ def lsof(*words: str) -> None:
     """By ss, which reads the kernel's tables in its own way."""
     done = subprocess.run(["/usr/bin/ss", "-Htulnp"], capture_output=True, text=True, check=True)
     found: dict[tuple[int, str], list[tuple[str, str, str, str]]] = {}
+    wildcards = ("0.0.0.0", "[::]", "*")  # noqa: S104 - read, not bound
     for line in done.stdout.splitlines():
         protocol, _state, _receive, _send, local, _peer, *users = line.split(maxsplit=6)
         address, _colon, port = local.rpartition(":")
         family = "IPv6" if "[" in address or address == "*" else "IPv4"
         address = address.partition("%")[0]
-        name = f"{'*' if address in ('0.0.0.0', '[::]', '*') else address}:{port}"
+        name = f"{'*' if address in wildcards else address}:{port}"
         for process, pid, handle in re.findall(r'"([^"]+)",pid=(\d+),fd=(\d+)', "".join(users)):
             known = "launchd" if pid == "1" else process
             entry = (handle, family, protocol.upper(), name)

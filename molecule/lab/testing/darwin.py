@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from testinfra.host import Host
 
-LSOF = "/usr/sbin/lsof -nP +c 0 -i -F pcuftPTn"
+LSOF = "sudo /usr/sbin/lsof -nP +c 0 -i -F pcuftPTn"
 JOB = re.compile(r"^\s+(\d+)\s+\S+\s+(\S+)$", re.MULTILINE)
-LOADED = re.compile(r"^\s+\d+\s+\S+\s+(\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,17 @@ def parse_lsof(text: str) -> list[Listener]:
             process[key] = value
         elif key != "T" or value.startswith("ST="):
             entry[key] = value
+    return found
+
+
+def users(host: Host) -> dict[str, set[str]]:
+    """The users of the processes, by the names of these; ps(1) shows their whole paths."""
+    listed = host.check_output("dscl . -list /Users UniqueID").splitlines()
+    names = {uid: name for name, uid in map(str.split, listed)}
+    found: dict[str, set[str]] = {}
+    for line in host.check_output("ps -A -o uid= -o comm=").splitlines():
+        uid, comm = line.split(maxsplit=1)
+        found.setdefault(comm.rpartition("/")[2], set()).add(names.get(uid, uid))
     return found
 
 
