@@ -1,10 +1,10 @@
 """Small simulated commands, by the name that this is called by.
 
 ``sw_vers`` (1), ``sysctl`` (8), ``plutil`` (1: ``-lint``), ``defaults`` (1: ``read``, ``write``),
-``socketfilterfw`` (``--getglobalstate``), ``system_profiler``, ``vm_stat``, ``lsof``
-(8: ``-i``, with ``-F`` or as a listing). Facts are those of a Mac with macOS 26; memory is the host's own. lsof asks ss,
-and so is a second witness beside the simulated libproc. Not modelled: all other options, and for
-`defaults` other types than lists.
+``socketfilterfw`` (``--getglobalstate``), ``system_profiler``, ``vm_stat``, ``lsof`` (8: ``-i``,
+with ``-F`` or as a listing). Facts are those of a Mac with macOS 26; memory is the host's own.
+lsof asks ss, and so is a second witness beside the simulated libproc. Not modelled: all other
+options, and for `defaults` other types than lists.
 """
 
 from __future__ import annotations
