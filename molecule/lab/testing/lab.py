@@ -27,6 +27,9 @@ REGISTRY = ROOT / "registry" / "ports.yml"
 SERVICES = "playbooks/services.yml"
 STATE = ROOT / ".lab" / os.environ.get("LAB_NAME", "prsnl-lab")
 SECRETS = STATE / "secrets"
+# A scenario with hosts of its own names its inventories, and a file with variables of its lab.
+INVENTORY = tuple(os.environ.get("LAB_INVENTORY", "inventories/lab").split())
+VARIABLES = [f"--extra-vars=@{path}" for path in os.environ.get("LAB_VARIABLES", "").split()]
 
 # Everything a refused run must leave alone: configuration, packages, units and services.
 FINGERPRINT = r"""
@@ -64,10 +67,10 @@ def play(
     *arguments: str,
     playbook: str = "site.yml",
     registry: Path = REGISTRY,
-    inventory: tuple[str | Path, ...] = ("inventories/lab",),
+    inventory: tuple[str | Path, ...] = INVENTORY,
 ) -> Run:
     """Run a playbook of the project on the lab."""
-    command = ["ansible-playbook", playbook, *arguments]
+    command = ["ansible-playbook", playbook, *VARIABLES, *arguments]
     for source in inventory:
         command += ["-i", str(source)]
     done = subprocess.run(
@@ -99,7 +102,8 @@ def _environment(**settings: str) -> dict[str, str]:
 @functools.cache
 def plans() -> dict[str, list[dict[str, Any]]]:
     """The planned endpoints of each lab host, from the registry and the inventory."""
-    command = ["ansible", "all", "-i", "inventories/lab", "-m", "prsnl.ports.registry_info"]
+    sources = [word for source in INVENTORY for word in ("-i", source)]
+    command = ["ansible", "all", *sources, *VARIABLES, "-m", "prsnl.ports.registry_info"]
     settings = {
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
