@@ -43,9 +43,11 @@ INSTALLED_AS = {
     "testinfra": "pytest-testinfra",
     "yaml": "pyyaml",
 }
-# Debian's on the lab's hosts, and the repository's own that isn't a file of its name.
+# Debian's on the lab's hosts, and the repository's own that isn't a file of its name (here).
 NOT_INSTALLED = {
     "ansible_collections",
+    "launchd_keys",
+    "pf_grammar",
     "postgresql_cluster",
     "psycopg2",
     "registry",
