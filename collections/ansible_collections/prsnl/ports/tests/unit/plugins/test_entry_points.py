@@ -167,6 +167,7 @@ def test_the_lookup_on_both_sides(site: Site) -> None:
             "address": "127.0.0.1",
             "port": 21001,
             "local": True,
+            "tls": False,
             "socket": "127.0.0.1:21001",
         }
     ]
