@@ -30,7 +30,7 @@ site: venv lab-up ## build the lab, provision it with site.yml, print the verifi
 	$(PLAYBOOK) site.yml
 	@echo "To hand it off to operations, with one page that says what runs where: make handoff"
 
-test: venv-dev ## every test; lint and unit run beside Molecule and print at the end
+test: venv-dev ## the tests, but native, moves and chaos; lint and unit run beside Molecule and print at the end
 	@mkdir -p .lab
 	@$(MAKE) --no-print-directory lint unit browser > .lab/checks.log 2>&1 & checks=$$!; \
 	$(MAKE) --no-print-directory molecule; hosts=$$?; \

@@ -10,15 +10,12 @@ from __future__ import annotations
 import os
 import random
 import re
-import signal
 import subprocess
 import threading
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
-from lab import ROOT, Run, on, on_all, plans, play
+from lab import ROOT, Run, kill_family, on, on_all, plans, play
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "3"))
 SEED = int(os.environ.get("SEED") or random.randrange(1 << 32))  # noqa: S311
@@ -107,15 +104,7 @@ class Site:
 
     def kill(self) -> None:
         """End it and everything that it has started on the controller."""
-        # Ansible's workers have sessions of their own and would go on.
-        family = [self._process.pid]
-        for parent in family:
-            for children in Path(f"/proc/{parent}/task").glob("*/children"):
-                with suppress(OSError):
-                    family += map(int, children.read_text().split())
-        for process in family:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        kill_family(self._process.pid)
         self._process.wait()
 
 

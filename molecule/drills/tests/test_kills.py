@@ -13,17 +13,15 @@ import json
 import os
 import random
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from lab import ROOT, Run, on, play, wait_for
+from lab import ROOT, Run, kill_family, on, play, wait_for
 
 HOST = "data"
 UNIT = "drill.service"
@@ -213,16 +211,8 @@ def kill_on_the_controller(playbook: Path, wait: float) -> str:
     """Kill the run and everything that it started, so many seconds after its start."""
     with start(playbook) as run:
         time.sleep(wait)
-        # Ansible's workers have sessions of their own and would go on.
-        family = [run.pid]
-        for parent in family:
-            for children in Path(f"/proc/{parent}/task").glob("*/children"):
-                with suppress(OSError):
-                    family += map(int, children.read_text().split())
         ended = run.poll() is not None
-        for process in family:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        kill_family(run.pid)
     return f"controller, after {wait:.3f} s{' (it had ended)' if ended else ''}"
 
 

@@ -10,17 +10,16 @@ import copy
 import functools
 import ipaddress
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import ROOT, STATE, Run, on, plans, play, registry, write
+from lab import ROOT, STATE, Run, kill_family, on, plans, play, registry, write
 from network import (
     addresses,
     container,
@@ -268,14 +267,7 @@ class Playing:
 
     def kill(self) -> None:
         """End it and everything that it started, without a chance to react."""
-        # Ansible's workers have sessions of their own and would go on.
-        family = [self.process.pid]
-        for parent in family:
-            for children in Path(f"/proc/{parent}/task").glob("*/children"):
-                family += map(int, children.read_text().split())
-        for process in family:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        kill_family(self.process.pid)
         self.process.wait()
 
     def end(self) -> Run:

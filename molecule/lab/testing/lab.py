@@ -8,11 +8,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,6 +87,19 @@ def play(
         check=False,
     )
     return Run(done.returncode, done.stdout)
+
+
+def kill_family(pid: int) -> None:
+    """End a run and everything that it has started on this machine, without a chance to react."""
+    # Ansible's workers have sessions of their own and would go on.
+    family = [pid]
+    for parent in family:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):
+                family += map(int, children.read_text().split())
+    for process in family:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def _environment(**settings: str) -> dict[str, str]:

@@ -6,17 +6,15 @@ import itertools
 import json
 import os
 import re
-import signal
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lab import ROOT, STATE, Run, on, play, registry, write
+from lab import ROOT, STATE, Run, kill_family, on, play, registry, write
 
 ENDPOINT = "postgresql.sql"
 OLD, NEW = 5432, 5433
@@ -102,15 +100,7 @@ class Moving:
 
     def kill(self) -> None:
         """End it and everything that it has started on the controller."""
-        # Ansible's workers have sessions of their own and would go on.
-        family = [self._process.pid]
-        for parent in family:
-            for children in Path(f"/proc/{parent}/task").glob("*/children"):
-                with suppress(OSError):
-                    family += map(int, children.read_text().split())
-        for process in family:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        kill_family(self._process.pid)
 
 
 def step(name: str) -> str:
