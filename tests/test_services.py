@@ -483,6 +483,35 @@ def test_values_are_what_they_are_in_foreign_syntaxes(project: Project) -> None:
     assert r'\"--storage.tsdb.retention.time=1d\\\" --web.enable-admin-api\""' in arguments
 
 
+def test_prometheus_knows_whom_it_scrapes_by_tls(project: Project) -> None:
+    """The site's authority has signed what its roles make, and not what brings its own."""
+    inventory = json.loads(json.dumps(INVENTORY))
+    inventory["cache"] = {"hosts": {"edge": {}}}
+    project.write("inventory/hosts.yml", json.dumps(inventory))
+    project.change(
+        "registry/ports.yml",
+        "description: Web interface and API\n",
+        "description: Web interface and API\n        metrics: /status\n",
+    )
+    project.provision()
+    scraped = yaml.safe_load(project.file("ops", "prometheus.service", "prometheus.yml"))
+    jobs = {job["job_name"]: job for job in scraped["scrape_configs"]}
+    schemes = {
+        name: {config["labels"]["__scheme__"] for config in jobs[name]["static_configs"]}
+        for name in ("dragonfly.admin", "nginx.https", "node_exporter.http")
+    }
+    assert schemes == {
+        "dragonfly.admin": {"https"},
+        "nginx.https": {"https"},
+        "node_exporter.http": {"http"},
+    }
+    authority = {"ca_file": "/etc/prometheus/authority.pem"}
+    assert {name: job["tls_config"] for name, job in jobs.items() if "tls_config" in job} == {
+        "dragonfly.admin": authority
+    }
+    assert "BEGIN CERTIFICATE" in project.file("ops", "prometheus.service", "authority.pem")
+
+
 @pytest.mark.parametrize(
     "image",
     ["registry.example/app", "registry.example/app:1.2", "app@sha256:12", "app@sha512:" + 64 * "0"],
