@@ -13,7 +13,7 @@ HOSTS = ("app", "data", "ops")
 SCORES = yaml.safe_load(Path(__file__).with_name("scores.yml").read_text(encoding="utf-8"))
 # Units with a drop-in of their role, and those that roles write themselves.
 UNITS = r"""
-cd /etc/systemd/system
+cd /etc/systemd/system || exit
 for unit in *.service.d/hardening.conf; do echo "${unit%.d/*}"; done
 for unit in prsnl*.service prsnl*.timer cadvisor.service; do [ ! -f "$unit" ] || echo "$unit"; done
 """

@@ -84,8 +84,7 @@ requirements:
 author:
   - PRSNL Ports contributors (@prsnl)
 seealso:
-  - plugin: prsnl.ports.move
-    plugin_type: role
+  - module: prsnl.ports.endpoint_port_info
 """
 
 EXAMPLES = r"""

@@ -22,7 +22,7 @@ HOST: dict[str, set[str]] = {
     "freeing": {"host", "sockets", "plan", "verdicts"},
     "moves": {"host", "sockets", "plan"},
     "metrics": {"host", "sockets", "plan", "firewall", "verdicts"},
-    "evidence": {"host", "sockets", "plan", "firewall", "moves"},
+    "evidence": {"host", "sockets", "plan", "firewall", "verdicts", "moves"},
 }
 # The controller may use the host's pure words and the backends' shared names, never the reverse.
 CONTROLLER: dict[str, set[str]] = {

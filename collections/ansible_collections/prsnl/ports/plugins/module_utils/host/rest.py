@@ -46,7 +46,8 @@ class Servers:
 
     def __init__(self, urls: t.Sequence[str], authority: str, user: str, password: str) -> None:
         self.urls = list(urls)
-        self._context = ssl.create_default_context(cadata=authority) if authority else None
+        context = ssl.create_default_context(cadata=authority) if authority else None
+        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         self._basic = f"Basic {login}"
 
@@ -78,9 +79,7 @@ class Servers:
                 url.rstrip("/") + path, data=data, method=method, headers=headers
             )
             try:
-                with urllib.request.urlopen(  # noqa: S310
-                    request, timeout=patience, context=self._context
-                ) as response:
+                with self._opener.open(request, timeout=patience) as response:
                     return Answer(response.status, response.read().decode(errors="replace"), url)
             except urllib.error.HTTPError as error:
                 if error.code == http.HTTPStatus.REQUEST_TIMEOUT:

@@ -83,6 +83,8 @@ class StockModules:
             )
         former = become.get_option("become_user")
         become.set_option("become_user", user)
+        # Ansible becomes nobody who it is already, and would wait for what the command before said.
+        become.success = become.prompt = ""
         try:
             yield
         finally:

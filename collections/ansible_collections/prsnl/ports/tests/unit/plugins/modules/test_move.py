@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, PRSNL Ports contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A journal from the beginning of a move to its end, back, and cut off anywhere."""
+"""A journal from the beginning of a move to its end, back, and cut off; check mode keeps none."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def do(run: Run, *states: str) -> dict[str, t.Any]:
     """Let a move be in a state; returns the last journal."""
     result = ask(run, **OPENED)
     for text in states:
-        state, _, step = text.partition(" ")
+        state, _blank, step = text.partition(" ")
         more: dict[str, t.Any] = {"step": step} if step else {}
         result = ask(run, state=state, **more)
     assert not result.get("failed"), result
