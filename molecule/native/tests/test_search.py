@@ -87,8 +87,8 @@ def services(
     inventory: tuple[str, ...] = INVENTORY,
     **variables: object,
 ) -> Run:
-    """Provision Elasticsearch and Kibana, and wait a minute at most for the cluster."""
-    settings = json.dumps({"elasticsearch_cluster_timeout": 60, **variables})
+    """Provision Elasticsearch and Kibana, and wait some minutes at most for the cluster."""
+    settings = json.dumps({"elasticsearch_cluster_timeout": 180, **variables})
     words = [f"--tags={tags}", "--extra-vars", settings, *arguments]
     return play(*words, playbook="playbooks/services.yml", inventory=inventory)
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from standin import daemon, secret, web
 
 PERIOD: t.Final = 0.4  # seconds between two looks at the others
-PATIENCE: t.Final = 1.5  # for an answer of another node
+PATIENCE: t.Final = 5.0  # for an answer of another node, on a busy machine, too
 COPIES: t.Final = 2  # a primary and a replica, as new indices have it
 ENABLE: t.Final = "cluster.routing.allocation.enable"
 
@@ -222,7 +222,7 @@ class Cluster:
 
         :raises Unreachable: it doesn't answer.
         """
-        return self._wire.call(address, path, body, timeout=10 * PATIENCE)
+        return self._wire.call(address, path, body, timeout=3 * PATIENCE)
 
     def _try(self, address: str, path: str, body: t.Any = None) -> t.Any:
         try:
