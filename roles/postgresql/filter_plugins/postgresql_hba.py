@@ -185,26 +185,14 @@ def _entry_faults(entry: Entry, served: Served) -> t.Iterator[str]:
             yield f".{key}: found nothing, and at least one name is needed (all is every one)"
         for name in names:
             yield from _name_faults(key, str(name))
-    kind, method = _type(entry, served), str(entry.get("method") or "")
+    kind, allowed = _type(entry, served), _list(entry, "allow")
     if kind not in TYPES:
         yield f".type: found {kind}, allowed are {', '.join(TYPES)}"
         return
-    if method not in METHODS:
-        hint = "; for ident use peer, which asks this host's kernel" if method == "ident" else ""
-        yield f".method: found {method or 'nothing'}, allowed are {', '.join(METHODS)}{hint}"
-    elif kind not in METHODS[method]:
-        yield f".method: found {method} with the type {kind}, it works with" + (
-            f" {', '.join(METHODS[method])}"
-        )
-    allowed = _list(entry, "allow")
     for word in allowed:
         if word not in (EVERYBODY, TRUST):
             yield f".allow: found {word}, allowed are {EVERYBODY} and {TRUST}"
-    if method == "trust" and TRUST not in allowed:
-        yield (
-            ".method: found trust, which asks nobody who they are. Use another method, or say"
-            f" allow: [{TRUST}] if that is meant"
-        )
+    yield from _method_faults(str(entry.get("method") or ""), kind, allowed)
     yield from _where_faults(entry, served, kind, allowed)
     options = entry.get("options") or {}
     if not isinstance(options, t.Mapping):
@@ -215,6 +203,20 @@ def _entry_faults(entry: Entry, served: Served) -> t.Iterator[str]:
             yield f".options.{name}: allowed are names of small letters and values on one line"
     if _CONTROL.search(str(entry.get("comment") or "")):
         yield ".comment: found control characters, allowed is one line"
+
+
+def _method_faults(method: str, kind: str, allowed: t.Sequence[t.Any]) -> t.Iterator[str]:
+    if method not in METHODS:
+        hint = "; for ident use peer, which asks this host's kernel" if method == "ident" else ""
+        yield f".method: found {method or 'nothing'}, allowed are {', '.join(METHODS)}{hint}"
+    elif kind not in METHODS[method]:
+        works = ", ".join(METHODS[method])
+        yield f".method: found {method} with the type {kind}, it works with {works}"
+    if method == "trust" and TRUST not in allowed:
+        yield (
+            ".method: found trust, which asks nobody who they are. Use another method, or say"
+            f" allow: [{TRUST}] if that is meant"
+        )
 
 
 def _name_faults(key: str, name: str) -> t.Iterator[str]:
@@ -290,9 +292,7 @@ def _is_everybody(addresses: t.Iterable[str]) -> bool:
     return any(share >= HALF for share in shares(cidrs).values())
 
 
-def hba_closed(
-    entries: t.Sequence[Entry], sources: t.Sequence[t.Mapping[str, t.Any]]
-) -> list[str]:
+def hba_closed(entries: t.Sequence[Entry], sources: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
     """Return addresses of entries from which the firewall lets nobody come.
 
     What is open follows from the registry alone, so an entry without a consumer there is about

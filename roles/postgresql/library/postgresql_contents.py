@@ -11,8 +11,8 @@ module: postgresql_contents
 short_description: Extensions, schemas and privileges of databases
 version_added: 0.3.0
 description:
-  - Brings all of them to the wanted state, in one remote execution. The server says what is missing,
-    and gets it in one transaction for each database.
+  - Brings all of them to the wanted state, in one remote execution. The server says what is
+    missing, and gets it in one transaction for each database.
   - Nothing is dropped or revoked.
 options:
   psql:

@@ -2,6 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# ruff: noqa: S608 - texts of a task are literals by `quote`, and the server quotes names
+
 """What is in a database: its extensions, its schemas, and what roles may do there.
 
 The server itself says which statements are missing, so names are quoted by it alone, and a further
@@ -33,8 +35,10 @@ PRIVILEGES: t.Mapping[str, tuple[str, ...]] = {
 # Kinds of pg_class, and the letters and words of ALTER DEFAULT PRIVILEGES.
 _RELATIONS = {"table": "rpvmf", "sequence": "S"}
 _FUTURE = {"table": ("r", "TABLES"), "sequence": ("S", "SEQUENCES"), "function": ("f", "ROUTINES")}
-# Names are written in the catalogue's own functions only, and never depend on a search path.
-_BEGIN = "SET standard_conforming_strings = on;\nSET search_path = pg_catalog;\n"
+_BEGIN = "SET standard_conforming_strings = on;\n"
+# For questions only: a function's name is then written with its schema. An extension that is made
+# under it would be in that schema.
+_CATALOGUE = "SET search_path = pg_catalog;\n"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 DO, UNKNOWN, ABSENT = "do", "unknown", "absent"
 
@@ -101,7 +105,8 @@ def question(database: Plain) -> str:
         for number, part in enumerate(parts)
     ]
     union = "\nUNION ALL\n".join(numbered)
-    return f"{_BEGIN}SELECT json_build_array(kind, told) FROM (\n{union}\n) AS a ORDER BY n, told;\n"
+    begin = f"{_BEGIN}{_CATALOGUE}"
+    return f"{begin}SELECT json_build_array(kind, told) FROM (\n{union}\n) AS a ORDER BY n, told;\n"
 
 
 def _schemas(database: Plain) -> t.Iterator[str]:
@@ -161,30 +166,29 @@ def _grants(
 ) -> t.Iterator[str]:
     # A role that isn't there has no number, and the statement itself says so.
     who = f"(SELECT oid FROM pg_roles WHERE rolname = {quote(role)})"
-    wanted = f"{who}, {{}}, {quote(privilege)}"
+
+    def has(thing: str) -> str:
+        return f"has_{kind}_privilege({who}, {thing}, {quote(privilege)})"
+
     if kind == "database":
-        has = f"has_database_privilege({wanted.format('current_database()')})"
         yield (
             f"SELECT '{DO}', format('GRANT {privilege} ON DATABASE %I TO %I', current_database(),"
-            f" {quote(role)}) WHERE {has} IS NOT TRUE"
+            f" {quote(role)}) WHERE {has('current_database()')} IS NOT TRUE"
         )
     elif kind == "schema":
         for schema in schemas:
-            has = f"has_schema_privilege({wanted.format('n.oid')})"
             yield (
                 f"SELECT '{DO}', format('GRANT {privilege} ON SCHEMA %I TO %I', {quote(schema)},"
                 f" {quote(role)}) WHERE NOT EXISTS (SELECT FROM pg_namespace n WHERE nspname ="
-                f" {quote(schema)} AND {has})"
+                f" {quote(schema)} AND {has('n.oid')})"
             )
     elif kind == "function":
-        has = f"has_function_privilege({wanted.format('p.oid')})"
         yield (
             f"SELECT '{DO}', format('GRANT {privilege} ON ROUTINE %s TO %I', p.oid::regprocedure,"
             f" {quote(role)}) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
-            f" WHERE nspname IN ({_literals(schemas)}) AND {has} IS NOT TRUE"
+            f" WHERE nspname IN ({_literals(schemas)}) AND {has('p.oid')} IS NOT TRUE"
         )
     else:
-        has = f"has_{kind}_privilege({wanted.format('c.oid')})"
         objects = entry.get("objects") or ()
         only = f" AND relname IN ({_literals(objects)})" if objects else ""
         kinds = ", ".join(map(quote, _RELATIONS[kind]))
@@ -193,7 +197,7 @@ def _grants(
             f"SELECT '{DO}', format('GRANT {privilege} ON {kind.upper()} %I.%I TO %I', nspname,"
             f" relname, {quote(role)}) FROM pg_class c JOIN pg_namespace n ON n.oid ="
             f" c.relnamespace WHERE nspname IN ({_literals(schemas)}){only} AND"
-            f" CASE WHEN relkind IN ({kinds}) THEN {has} IS NOT TRUE ELSE false END"
+            f" CASE WHEN relkind IN ({kinds}) THEN {has('c.oid')} IS NOT TRUE ELSE false END"
         )
 
 
