@@ -36,6 +36,7 @@ chown -R "$DRILL_UID:$DRILL_UID" "$box/home" "/run/user/$DRILL_UID"
 chmod 700 "/run/user/$DRILL_UID"
 
 unshare --net sleep infinity &
+until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
 ip link set lo up
 ip link add v0 type veth peer name v1 netns $!
 ip addr add 10.91.0.1/24 dev v0
