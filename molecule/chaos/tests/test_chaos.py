@@ -135,34 +135,35 @@ def judge() -> None:
 
 def test_killed_runs_leave_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
     """A run that ends before its kill doesn't count; after it come other fresh hosts."""
-    rng = random.Random(SEED)  # noqa: S311 - a seed repeats it
-    told = [f"SEED={SEED} CHAOS_KILLS={KILLS}"]
-    killed = tried = 0
-    try:
-        while killed < KILLS:
-            moment = list(MOMENTS)[tried % len(MOMENTS)]
-            tried += 1
-            seconds = rng.uniform(0, MOMENTS[moment][1])
-            host = rng.choice(sorted(plans())) if rng.random() < 0.5 else ""
-            rest = rng.uniform(0, 5)
-            site = Site()
-            site.wait(moment, seconds)
-            if host:
-                on(host, KILL_WORK, check=False)
-                site.wait(moment, rest)
-            has_ended = site.has_ended
-            site.kill()
-            if has_ended:
-                told.append("   it had ended; the hosts are judged, and made anew")
-                judge()
-                fresh()
-                continue
-            killed += 1
-            told.append(
-                f"{killed:2} {seconds:5.1f} s after '{moment}', in {site.last}"
-                + (f", {rest:.1f} s after what worked on {host}" if host else "")
-            )
-        judge()
-    finally:
+
+    def tell(line: str) -> None:
         with capsys.disabled():
-            print("\n" + "\n".join(told))
+            print(line, flush=True)
+
+    rng = random.Random(SEED)  # noqa: S311 - a seed repeats it
+    tell(f"\nSEED={SEED} CHAOS_KILLS={KILLS}")
+    killed = tried = 0
+    while killed < KILLS:
+        moment = list(MOMENTS)[tried % len(MOMENTS)]
+        tried += 1
+        seconds = rng.uniform(0, MOMENTS[moment][1])
+        host = rng.choice(sorted(plans())) if rng.random() < 0.5 else ""
+        rest = rng.uniform(0, 5)
+        site = Site()
+        site.wait(moment, seconds)
+        if host:
+            on(host, KILL_WORK, check=False)
+            site.wait(moment, rest)
+        has_ended = site.has_ended
+        site.kill()
+        if has_ended:
+            tell("   it had ended; the hosts are judged, and made anew")
+            judge()
+            fresh()
+            continue
+        killed += 1
+        tell(
+            f"{killed:2} {seconds:5.1f} s after '{moment}', in {site.last}"
+            + (f", {rest:.1f} s after what worked on {host}" if host else "")
+        )
+    judge()
