@@ -173,7 +173,7 @@ def test_a_moved_port_is_told_in_check_mode_and_then_taken(tmp_path: Path) -> No
     told = play("--tags", "postgresql", "--check", "--diff", playbook=SERVICES, registry=registry)
     assert told.code == 0
     assert told.recap(HOST)["changed"] > 0
-    assert f"+port = {OTHER}" in told.output
+    assert f"+port = '{OTHER}'" in told.output
     assert listening(SQL)
     assert not listening(OTHER)
     done = play(registry=registry)
