@@ -45,11 +45,10 @@ unit: venv-dev ## unit tests of the collection, the lab and the project; also wi
 browser: venv-dev ## the page of a handoff in a real browser (Chromium, installed where that is allowed)
 	$(BIN)/python -m pytest -q $(COLLECTION)/tests/browser
 
-# The first command removes what a run that was cut off left behind. Two scenarios take long and have targets of their own, and macos is
-# not finished (molecule/lab/macos/README.md).
+# The first command removes what a run that was cut off left behind. Two scenarios take long and have targets of their own.
 molecule: venv-dev ## lab, check mode, converge, idempotence, verify, drills, destroy
 	$(BIN)/molecule destroy
-	$(BIN)/molecule test --all --exclude native --exclude moves --exclude macos
+	$(BIN)/molecule test --all --exclude native --exclude moves
 
 # A lab of its own, natively: what is killed there has to be quick.
 chaos: export LAB_NAME = prsnl-chaos

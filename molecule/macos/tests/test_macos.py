@@ -241,7 +241,7 @@ def test_afterwards_a_run_changes_what_the_update_did_and_the_next_one_nothing()
 # --- every command --------------------------------------------------------------------------------
 
 
-TRANSCRIPT = Path(__file__).parents[1] / "transcript.yml"
+TRANSCRIPT = Path(__file__).with_name("transcript.yml")
 # What differs by the run, in one argument each.
 VARYING = (
     (r"\.prsnl-[^\"/' ]+", ".prsnl-STAGED"),
