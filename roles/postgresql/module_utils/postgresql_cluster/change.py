@@ -36,6 +36,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.files import (
 from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import Changer
 from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import (
     Manifest,
+    hand_edit,
     manifest_path,
     read_manifest,
 )
@@ -47,6 +48,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.undo import (
     UndoError,
 )
 
+from .adoption import overridden, rules_of_others
 from .creation import Creation, unused_hba_text
 from .host import Account, ClusterError, Layout
 from .look import ABSENT, HALF_MADE, look
@@ -156,6 +158,7 @@ class Cluster:
     def _look(self) -> None:
         self.found = look(self.layout, self._account, self._run)
         self.files = self._own_files()
+        self._tell_of_others()
 
     # --- what is wanted, and what there is -----------------------------------------------------
 
@@ -245,6 +248,31 @@ class Cluster:
             "monitors": list(server.monitors) if server else [],
             "pending": sorted(server.pending) if server else [],
         }
+
+    def _tell_of_others(self) -> None:
+        """Remark on what somebody else wrote, and what is going to be without effect."""
+        manifest = read_manifest(self._manifest_path)
+        for file in self.changed_files:
+            told = hand_edit(
+                manifest,
+                file.path,
+                file.former.data if file.former else None,
+                file.wanted.data,
+                is_shown=not file.is_secret,
+            )
+            if told:
+                self._remark(told)
+        # A cluster that somebody else made has its rules and settings in its own folder.
+        if manifest is not None or self.found.state in (ABSENT, HALF_MADE) or self._has_include():
+            return
+        with self._writer():
+            rules = _read_if_possible(self.layout.unused_hba)
+        text = _text(rules) if rules else ""
+        if text and FORMER_RULES not in text:
+            for told in rules_of_others(self.layout.unused_hba, text):
+                self._remark(told)
+        for told in overridden(self.found.main, self.layout.main_file, self.wanted_settings):
+            self._remark(told)
 
     # --- what has to be done -------------------------------------------------------------------
 

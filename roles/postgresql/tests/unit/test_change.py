@@ -638,3 +638,40 @@ def test_giving_up_tls_leaves_what_the_packages_have(converged: Host, pems: list
     converged.apply()
     assert "ssl" not in pathlib.Path(converged.layout.settings).read_text()
     assert is_idle(converged)
+
+
+# --- what somebody else wrote ---------------------------------------------------------------------
+
+
+def test_an_edit_by_hand_is_told_before_it_goes(converged: Host) -> None:
+    layout = converged.layout
+    converged.write(layout.hba, RULES + "host all all 10.0.0.0/8 trust\n")
+    cluster = converged.cluster()
+    cluster.preview()
+    (told,) = cluster.remarks
+    assert told.startswith(f"{layout.hba} was edited by hand since it was rendered")
+    assert "without its lines 3 (host all all 10.0.0.0/8 trust)" in told
+    assert converged.apply().remarks == [told]
+    assert converged.apply().remarks == []
+
+
+def test_new_rules_of_ours_are_nobodys_edit(converged: Host) -> None:
+    assert converged.apply(rules=RULES + "local all tool peer\n").remarks == []
+
+
+def test_what_a_cluster_of_others_loses_is_told(host: Host) -> None:
+    host.make_by_hand()
+    layout = host.layout
+    rules = "local all postgres peer\nhost  shop shop\t10.1.0.0/16 md5 # the shop\nnonsense\n"
+    host.write(layout.unused_hba, rules)
+    host.write(layout.main_file, f"{host.text(layout.main_file)}work_mem = 64MB\n")
+    cluster = host.cluster()
+    cluster.preview()
+    rules_told, settings_told = cluster.remarks
+    assert "rules that are in effect no more, in its lines 2 (host shop shop 10.1.0.0/16 md5)." in (
+        rules_told
+    )
+    assert "sets work_mem (line 8), and what this role sets prevails" in settings_told
+    assert "64MB" not in settings_told
+    assert host.apply().remarks == cluster.remarks
+    assert host.apply().remarks == []

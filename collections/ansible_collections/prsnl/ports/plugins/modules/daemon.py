@@ -32,7 +32,8 @@ description:
     restarts when its endpoints move, when it still runs a program that was replaced on disk, when
     its process is older than its unit file or a drop-in, and
     when a unit file was changed without C(systemctl daemon-reload), be it that of a timer or socket
-    beside it. M(prsnl.ports.port_verify) finds files that were edited by hand.
+    beside it. M(prsnl.ports.port_verify) finds files that were edited by hand, and
+    a warning names the lines that such a file loses before it is replaced.
   - On a Mac, packages are formulae of Homebrew. M(community.general.homebrew) installs them as the
     owner of the prefix C(/opt/homebrew), never as root, and nothing below the prefix changes its
     owner. A daemon is a job of launchd in the domain C(system), defined by a property list in

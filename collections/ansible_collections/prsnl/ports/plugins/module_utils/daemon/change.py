@@ -50,6 +50,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.host.lock import RUNTI
 from ansible_collections.prsnl.ports.plugins.module_utils.host.manifest import (
     DIRECTORY,
     Manifest,
+    hand_edit,
     manifest_path,
     read_manifest,
 )
@@ -212,6 +213,23 @@ class Daemon:
                 }
             )
         return result
+
+    def hand_edits(self) -> list[str]:
+        """Return what is to be said of files that somebody has edited, and that are replaced."""
+        manifest = read_manifest(self._manifest_path)
+        told = []
+        for file in self.changed_files:
+            former = self._former[file.path]
+            told.append(
+                hand_edit(
+                    manifest,
+                    file.path,
+                    former.data if former else None,
+                    file.wanted.data if file.wanted else None,
+                    is_shown=not file.is_secret and is_safe(file.path),
+                )
+            )
+        return [text for text in told if text]
 
     def preview(self) -> None:
         """Note in `actions` what `apply` would do.

@@ -230,18 +230,25 @@ def _preview(
         missing=asdict(missing),
         changed_files=[file.path for file in daemon.changed_files],
         diff=daemon.diff(),
+        **_warned(daemon),
     )
+
+
+def _warned(daemon: Daemon) -> dict[str, list[str]]:
+    warnings = daemon.hand_edits()
+    return {"warnings": warnings} if warnings else {}
 
 
 def _apply(daemon: Daemon) -> dict[str, t.Any]:
     changed_files = [file.path for file in daemon.changed_files]
-    diff = daemon.diff()
+    diff, warned = daemon.diff(), _warned(daemon)
     daemon.apply()
     result = _result(
         changed=bool(daemon.actions),
         actions=daemon.actions,
         changed_files=changed_files,
         diff=diff,
+        **warned,
     )
     return {**result, "recovered": daemon.recovered} if daemon.recovered else result
 

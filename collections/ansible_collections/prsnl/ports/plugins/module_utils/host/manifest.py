@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -13,9 +14,14 @@ import sys
 import typing as t
 from dataclasses import asdict, dataclass, field
 
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed, printable
+
 # What outlives a reboot.
 DIRECTORY = "/var/db/prsnl-ports" if sys.platform == "darwin" else "/var/lib/prsnl-ports"
 VERSION = 1
+# How many lines are told of a file that was edited by hand, and how much of each.
+TOLD_LINES = 5
+TOLD_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -75,3 +81,51 @@ def read_manifests(directory: str = DIRECTORY) -> list[Manifest]:
         return []
     found = (read_manifest(os.path.join(directory, name)) for name in names)
     return [manifest for manifest in found if manifest is not None]
+
+
+def hand_edit(
+    manifest: t.Optional[Manifest],
+    path: str,
+    found: t.Optional[bytes],
+    wanted: t.Optional[bytes],
+    *,
+    is_shown: bool,
+) -> str:
+    """Return what is said of a file that somebody else than a run has changed; nothing if nobody.
+
+    Which lines somebody wrote isn't known, as only a digest of the file is: those are told that
+    what replaces it hasn't got.
+
+    :param found: the content that there is.
+    :param wanted: the content that replaces it; None if it is removed.
+    :param is_shown: whether its lines may be told.
+    """
+    # One that was cut off has noted what it may not have written.
+    if manifest is None or not manifest.applied or found is None or found == wanted:
+        return ""
+    rendered = manifest.files.get(path)
+    if rendered is None or rendered == digest(found):
+        return ""
+    end = "Put what is to stay into the role's variables"
+    begin = f"{path} was edited by hand since it was rendered, and is"
+    if wanted is None:
+        return f"{begin} removed. {end}"
+    lines = lost_lines(found, wanted) if is_shown else []
+    told = [f"{number} ({printable(text[:TOLD_WIDTH])})" for number, text in lines[:TOLD_LINES]]
+    if len(lines) > TOLD_LINES:
+        told.append(f"{len(lines) - TOLD_LINES} more")
+    what = f", without its lines {listed(told)}" if told else ""
+    return f"{begin} rendered again{what}. {end}"
+
+
+def lost_lines(found: bytes, wanted: bytes) -> list[tuple[int, str]]:
+    """Return the lines of a text that another one hasn't got there, with their numbers."""
+    before, after = (data.decode(errors="replace").splitlines() for data in (found, wanted))
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    return [
+        (number + 1, before[number].strip())
+        for kind, start, end, _start, _end in matcher.get_opcodes()
+        if kind in ("delete", "replace")
+        for number in range(start, end)
+        if before[number].strip()
+    ]

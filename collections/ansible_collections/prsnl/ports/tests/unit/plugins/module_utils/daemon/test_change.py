@@ -320,6 +320,34 @@ def test_the_diff_hides_secrets(shop: Shop) -> None:
     assert arguments["after"] == "-v"
 
 
+def test_what_somebody_wrote_into_a_file_is_told_before_it_goes(shop: Shop) -> None:
+    shop.apply()
+    request = shop.changed(config="good\nbetter\n")
+    assert shop.daemon(request).hand_edits() == []
+    Path(shop.config.path).write_text("good\nmine\n\n\x1b[2J\n", encoding="utf-8")
+    (told,) = shop.daemon(request).hand_edits()
+    assert told.startswith(f"{shop.config.path} was edited by hand since it was rendered")
+    assert "without its lines 2 (mine) and 4 (\\x1b[2J)." in told
+    # Nothing is replaced that is as it is wanted.
+    assert shop.daemon(shop.changed(config="good\nmine\n\n\x1b[2J\n")).hand_edits() == []
+    secret = replace(shop.config, is_secret=True)
+    (told,) = shop.daemon(replace(request, files=(secret,))).hand_edits()
+    assert "mine" not in told
+    many = "".join(f"mine {number}\n" for number in range(9))
+    Path(shop.config.path).write_text(many, encoding="utf-8")
+    assert "5 (mine 4) and 4 more. Put" in shop.daemon(request).hand_edits()[0]
+
+
+def test_a_change_that_was_cut_off_is_nobodys_edit(shop: Shop) -> None:
+    shop.apply()
+    path = manifest_path(UNIT, str(shop.root / "state"))
+    manifest = read_manifest(path)
+    assert manifest
+    noted = replace(manifest, applied=False, files={shop.config.path: "0" * 64})
+    Path(path).write_text(noted.as_text(), encoding="utf-8")
+    assert shop.daemon(shop.changed(config="better")).hand_edits() == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
 def test_the_diff_shows_nothing_that_others_have_put_there(shop: Shop) -> None:
     """It had a second name once: it is in the service's folder, and only root may read it."""
@@ -335,6 +363,10 @@ def test_the_diff_shows_nothing_that_others_have_put_there(shop: Shop) -> None:
     shop.apply()
     before = shop.daemon(shop.changed(config="better")).diff()[0]["before"]
     assert before == "good"
+    Path(shop.config.path).write_text("root's own secret", encoding="utf-8")
+    (told,) = shop.daemon(shop.changed(config="better")).hand_edits()
+    assert "was edited by hand" in told
+    assert "root's own" not in told
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can own things for others")
