@@ -69,6 +69,7 @@ esac
 unpack "$work/engine" "$suite" valkey-tools
 unpack "$work/engine" "$release" libatomic1 libjemalloc2 liblzf1
 "$here/../standins/build.sh" dragonfly "$architecture" "$work/dragonfly/dragonfly_$architecture.deb" "$work/engine"
+"$here/../standins/build.sh" dragonfly "$architecture" "$work/newer/dragonfly.deb" "$work/engine" 1.41.0+standin1
 # The last release of Debian that has it.
 unpack "$work/bullseye" bullseye cadvisor
 cp "$work/bullseye/usr/bin/cadvisor" "$work/cadvisor/cadvisor-$architecture"
@@ -79,6 +80,7 @@ for package in elasticsearch kibana; do
     "$here/../standins/build.sh" "$package" all "$work/newer/$package.deb" "" 9.3.0+standin2
 done
 "$here/../standins/build.sh" grafana all "$work/grafana/pool/grafana.deb"
+"$here/../standins/build.sh" grafana all "$work/newer/grafana.deb" "" 12.3.0+standin1
 
 # With what all of these depend on.
 apt "$base/debian.sources" --assume-yes --no-install-recommends --download-only install "$@" \
@@ -86,7 +88,13 @@ apt "$base/debian.sources" --assume-yes --no-install-recommends --download-only 
 for package in elasticsearch kibana; do
     mv "$work/newer/$package.deb" "$work/elastic/pool/$package-newer.deb"
 done
-rmdir "$work/newer"
+mv "$work/newer/grafana.deb" "$work/grafana/pool/grafana-newer.deb"
+mv "$work/newer/dragonfly.deb" "$work/dragonfly/dragonfly-newer_$architecture.deb"
+# The same server as a newer package: its program is another file, and has to be started anew.
+dpkg-deb --raw-extract "$work/pgdg/pool/postgresql-16_"*.deb "$work/newer/postgresql"
+sed -i 's/^\(Version: .*\)lab1$/\1lab2/' "$work/newer/postgresql/DEBIAN/control"
+dpkg-deb --root-owner-group -Zgzip --build "$work/newer/postgresql" "$work/pgdg/pool/postgresql-16-newer.deb" > /dev/null
+rm -r "$work/newer"
 # The application, as its build would publish it: the same files give the same archives.
 mkdir "$work/app"
 for part in backend frontend; do

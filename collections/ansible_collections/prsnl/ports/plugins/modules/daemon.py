@@ -228,6 +228,13 @@ options:
         type: str
         choices: [restart, reload, none]
         default: restart
+      state:
+        description:
+          - V(absent) removes a file that was rendered before, and leaves any other one alone.
+        type: str
+        choices: [present, absent]
+        default: present
+        version_added: 0.3.0
   prepare:
     description:
       - Programs that run once, when the files are in place and before the unit starts.
@@ -543,9 +550,10 @@ DAEMON: dict[str, t.Any] = {
                 "choices": ["restart", "reload", "none"],
                 "default": "restart",
             },
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         "mutually_exclusive": [("content", "secret")],
-        "required_one_of": [("content", "secret")],
+        "required_if": [("state", "present", ("content", "secret"), True)],
     },
     "prepare": {
         "type": "list",

@@ -28,6 +28,8 @@ UNIT_PATHS = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
+# Where podman's generator looks for containers of the system; podman-systemd.unit(5).
+CONTAINERS = "/etc/containers/systemd"
 # Kinds of units that activate a service or are activated with it, by the same name.
 KINDS = ("service", "socket", "timer", "path")
 PROPERTIES = (
@@ -66,6 +68,11 @@ class Systemd:
     def look(self, unit: str, files: t.Iterable[str]) -> ServiceState:
         """One question about the unit and all that belongs to it."""
         stem = unit.rpartition(".")[0]
+        files = list(files)
+        is_generated = any(
+            os.path.dirname(path) == f"{self._root}{CONTAINERS}" and self._unit_of(path) == unit
+            for path in files
+        )
         family = [unit, *(f"{stem}.{kind}" for kind in KINDS)]
         family += filter(None, map(self._unit_of, files))
         # Templates aren't units themselves.
@@ -83,7 +90,8 @@ class Systemd:
             was_active=active in ("active", "reloading", "activating"),
             has_failed=active == "failed",
             # What only another unit or a generator starts may not be started one day.
-            can_enable=own.get("UnitFileState", "") in ("disabled", "enabled-runtime", ""),
+            can_enable=not is_generated
+            and own.get("UnitFileState", "") in ("disabled", "enabled-runtime", ""),
             restarts=own.get("NRestarts", "0"),
             result=own.get("Result", ""),
             unread=tuple(sorted(unread)),
@@ -197,6 +205,8 @@ def unit_of(path: str) -> t.Optional[str]:
     folder, name = os.path.split(path)
     if folder in UNIT_PATHS:
         return name
+    if folder == CONTAINERS and name.endswith(".container"):
+        return f"{name.rpartition('.')[0]}.service"
     above, drop_in = os.path.split(folder)
     return drop_in[:-2] if above in UNIT_PATHS and drop_in.endswith(".d") else None
 

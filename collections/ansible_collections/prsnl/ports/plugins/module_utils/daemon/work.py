@@ -103,6 +103,8 @@ def read_request(
 
 def _read_file(entry: t.Mapping[str, t.Any], *, is_check: bool) -> DaemonFile:
     path = entry["path"]
+    if entry.get("state") == "absent":
+        return DaemonFile(path=path, wanted=None, applied_by=entry["applied_by"])
     try:
         ids = find_ids(entry["owner"], entry["group"])
     except DaemonError as error:

@@ -12,6 +12,7 @@ conmon, rootlessport or pasta) so that nobody else takes the port.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pwd
@@ -171,11 +172,20 @@ class _Identity:
 
 
 def _identity_of(holder: Holder) -> t.Optional[_Identity]:
-    match = CGROUP.search(holder.cgroup)
-    if match:
-        engine = ENGINE_OF_CGROUP[match[1]]
-        return _Identity(engine, _uid_of_cgroup(holder.cgroup), match[2])
+    around = _around()
+    for match in CGROUP.finditer(holder.cgroup):
+        if match[2] not in around:
+            engine = ENGINE_OF_CGROUP[match[1]]
+            return _Identity(engine, _uid_of_cgroup(holder.cgroup), match[2])
     return _monitored(holder.pid)
+
+
+@functools.lru_cache(maxsize=1)
+def _around() -> frozenset[str]:
+    """Return the ids of containers that all of this host is in, which no engine here knows."""
+    with suppress(OSError), open(f"{PROC}/1/cgroup", encoding="utf-8", errors="replace") as file:
+        return frozenset(match[2] for match in CGROUP.finditer(file.read()))
+    return frozenset()
 
 
 def _monitored(pid: int) -> t.Optional[_Identity]:

@@ -71,6 +71,7 @@ class SimulatedSystemd:
             return 0, "".join(f"{key}={value}\n" for key, value in self.properties.items()), ""
         self.calls.append(verb)
         if verb in ("start", "restart"):
+            self.properties["NRestarts"] = "0"
             end = self.ends.pop(0) if self.ends else "runs"
             if end == "refused":
                 return 1, "", "Job failed"
@@ -249,6 +250,13 @@ def test_a_daemon_that_does_not_start_gets_its_former_files(shop: Shop, end: str
     assert shop.apply().actions == []
 
 
+def test_a_daemon_that_came_back_by_itself_before_can_be_changed(shop: Shop) -> None:
+    """systemd counts its restarts from the beginning after one that was asked for."""
+    shop.apply()
+    shop.systemd.properties["NRestarts"] = "3"
+    assert shop.apply(shop.changed(arguments="-q")).actions[-1] == "restart"
+
+
 def test_a_new_daemon_that_does_not_start_leaves_nothing(shop: Shop) -> None:
     shop.systemd.properties.update(ActiveState="inactive", UnitFileState="disabled")
     shop.systemd.ends = ["dies"]
@@ -318,6 +326,16 @@ def test_the_diff_hides_secrets(shop: Shop) -> None:
     assert "good" not in str(config)
     assert config["before_header"] == "absent"
     assert arguments["after"] == "-v"
+
+
+def test_a_file_that_was_rendered_goes_and_other_ones_stay(shop: Shop) -> None:
+    other = shop.root / "etc/mine"
+    shop.apply()
+    other.write_text("mine", encoding="utf-8")
+    gone = [replace(shop.arguments, wanted=None), DaemonFile(str(other), None)]
+    made = shop.apply(replace(shop.request, files=(shop.config, *gone)))
+    assert made.actions == [f"remove {shop.arguments.path}", "restart"]
+    assert other.exists()
 
 
 def test_what_somebody_wrote_into_a_file_is_told_before_it_goes(shop: Shop) -> None:

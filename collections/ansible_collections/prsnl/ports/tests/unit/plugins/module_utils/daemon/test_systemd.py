@@ -247,3 +247,13 @@ def test_a_verb_that_fails_says_why() -> None:
 
     with pytest.raises(DaemonError, match="systemctl restart: Access denied"):
         Systemd(run).bring("restart", "shop.service")
+
+
+def test_a_container_of_quadlet_is_a_unit_that_its_file_enables() -> None:
+    path = "/etc/containers/systemd/shop.container"
+    systemd = Systemd(Answers(shop_service={"ActiveState": "inactive"}))
+    assert systemd.is_definition(path)
+    # Before its generator has run, there is no unit that could be asked.
+    assert not systemd.look("shop.service", [path]).can_enable
+    assert systemd.look("shop.service", ["/etc/containers/systemd/other.container"]).can_enable
+    assert unit_of("/etc/containers/systemd/shop.volume") is None

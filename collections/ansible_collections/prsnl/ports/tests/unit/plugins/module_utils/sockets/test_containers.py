@@ -234,6 +234,29 @@ def test_a_host_that_is_a_container_itself_has_none(asked: list[str]) -> None:
     assert asked == ["podman"]
 
 
+def test_a_container_in_a_host_that_is_one_is_not_mistaken_for_the_host(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    around = f"/libpod_parent/libpod-{'8' * 64}"
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/cgroup").write_text(f"1:cpu:{around}\n0::{around}/init.scope\n")
+    monkeypatch.setattr(containers, "PROC", str(tmp_path))
+    containers._around.cache_clear()
+    try:
+        world = World().hold(80, holder("sleep", f"{around}/x.service/docker/{HOSTED_ID}"))
+        found = attributed(world.hold(22, holder("sshd", f"{around}/system.slice/x")))
+        assert found["tcp", "0.0.0.0", 80] == Container("docker", "hosted")
+        assert found["tcp", "0.0.0.0", 22] is None
+        # No engine of this host has that one.
+        assert asked == ["docker"]
+        monitored = containers._Identity("docker", 0, HOSTED_ID)
+        monkeypatch.setattr(containers, "_monitored", lambda _pid: monitored)
+        inside = attributed(World().hold(80, holder("sleep", f"{around}/x.service")))
+        assert inside["tcp", "0.0.0.0", 80] == Container("docker", "hosted")
+    finally:
+        containers._around.cache_clear()
+
+
 @pytest.mark.parametrize("process", ["dockerd", "docker-proxy", "podman", "rootlessport"])
 def test_what_a_users_own_engine_says_is_about_their_sockets_only(
     asked: list[str], process: str
