@@ -15,7 +15,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # Molecule's own place is shared by all clones of the same name, and outlives them.
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.lab/molecule
 
-.PHONY: help venv venv-dev site test chaos moves native lint sanity unit browser molecule lab-up lab-down verify handoff bench build lock clean
+.PHONY: help venv venv-dev site test chaos moves lint sanity unit browser molecule molecule-emulated molecule-native lab-packages lab-up lab-down verify handoff bench build lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,11 +30,16 @@ site: venv lab-up ## build the lab, provision it with site.yml, print the verifi
 	$(PLAYBOOK) site.yml
 	@echo "To hand it off to operations, with one page that says what runs where: make handoff"
 
-test: venv-dev ## the tests, but native, moves and chaos; lint and unit run beside Molecule and print at the end
+# Three things at once, because hosts mostly wait: the emulated hosts, the native ones, and what needs none, which gives way to the others.
+# What the last two say is printed at the end.
+test: venv-dev lab-packages ## the tests, but moves and chaos
 	@mkdir -p .lab
-	@$(MAKE) --no-print-directory lint unit browser > .lab/checks.log 2>&1 & checks=$$!; \
-	$(MAKE) --no-print-directory molecule; hosts=$$?; \
-	wait $$checks; checks=$$?; cat .lab/checks.log; exit $$((hosts || checks))
+	@nice $(MAKE) --no-print-directory lint unit browser > .lab/checks.log 2>&1 & checks=$$!; \
+	$(MAKE) --no-print-directory molecule-native > .lab/native.log 2>&1 & native=$$!; \
+	$(MAKE) --no-print-directory molecule-emulated; emulated=$$?; \
+	wait $$native; native=$$?; cat .lab/native.log; \
+	wait $$checks; checks=$$?; cat .lab/checks.log; \
+	echo "exit codes: emulated hosts $$emulated, native hosts $$native, lint and unit and browser $$checks"; exit $$((emulated || native || checks))
 
 lint: venv-dev ## ruff, mypy, shellcheck, yamllint, antsibull-changelog, ansible-lint, ansible-test sanity
 	scripts/lint.sh
@@ -45,11 +50,21 @@ unit: venv-dev ## unit tests of the collection, the lab and the project; also wi
 browser: venv-dev ## the page of a handoff in a real browser (Chromium, installed where that is allowed)
 	$(BIN)/python -m pytest -q $(COLLECTION)/tests/browser
 
-# The first command removes what a run that was cut off left behind. Two scenarios take long and have targets of their own, and macos is
-# not finished (molecule/lab/macos/README.md).
-molecule: venv-dev ## lab, check mode, converge, idempotence, verify, drills, destroy
+molecule: molecule-emulated molecule-native ## lab, check mode, converge, idempotence, verify, drills, destroy
+
+# The first command removes what a run that was cut off left behind.
+molecule-emulated: venv-dev lab-packages ## the scenarios whose hosts are arm64, be they emulated
 	$(BIN)/molecule destroy
-	$(BIN)/molecule test --all --exclude native --exclude moves --exclude macos
+	$(BIN)/molecule test --scenario-name default --scenario-name plain
+
+# They share hosts, in this order.
+molecule-native: export MOLECULE_EPHEMERAL_DIRECTORY = $(CURDIR)/.lab/molecule-native
+molecule-native: venv-dev lab-packages ## the scenarios whose hosts are of this machine's architecture
+	$(BIN)/molecule test $(patsubst %,--scenario-name %,drills firewall handoff macos native)
+
+# Once, so that scenarios that start at once don't do it all together.
+lab-packages: venv
+	@$(PLAYBOOK) molecule/lab/prerequisites.yml --extra-vars '{"lab_more_packages": ["gcc", "libc6-dev"]}'
 
 # A lab of its own, natively: what is killed there has to be quick.
 chaos: export LAB_NAME = prsnl-chaos
@@ -66,9 +81,6 @@ chaos: venv-dev ## fresh hosts, on which site.yml is killed at random moments (C
 moves: export MOVES = all
 moves: venv-dev ## PostgreSQL moves to another port while clients work, and is broken on the way in every way
 	$(BIN)/molecule test --scenario-name moves
-
-native: venv-dev ## a search cluster that loses, gains and upgrades nodes, and every unit's sandbox, on hosts of this machine's architecture
-	$(BIN)/molecule test --scenario-name native
 
 lab-up: venv ## start the lab (builds its image and package mirror the first time)
 	$(PLAYBOOK) molecule/lab/up.yml

@@ -49,6 +49,7 @@ NOT_INSTALLED = {
     "launchd_keys",
     "pf_grammar",
     "postgresql_cluster",
+    "redis_replacement",
     "psycopg2",
     "registry",
     "shared",

@@ -1,8 +1,9 @@
 """site.yml is killed again and again on fresh hosts, and ends as if nothing had happened.
 
 Every kill ends the run on the controller with all that it has started, at a random moment: after a
-random time, while packages install, or while the firewall changes; and half of them come after what
-just worked on a host was killed there. CHAOS_KILLS says how many there are, SEED repeats them.
+random time, while packages install, while the firewall changes, or while its new rules wait for
+their confirmation; and half of the others come after what just worked on a host was killed there.
+CHAOS_KILLS says how many there are, SEED repeats them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,15 @@ MOMENTS = {
     "firewall": (re.compile(r"^TASK \[prsnl\.ports\.firewall : "), 8.0),
     "any time": (re.compile(r"^PLAY "), SPAN),
 }
+CONFIRMATION = "confirmation"
+# For a minute at most, which is longer than it takes until then.
+WAITS = r"""
+for _ in $(seq 3000); do
+    ! ls /run/prsnl-ports/undo/firewall-*/pending.json > /dev/null 2>&1 || exit 0
+    sleep 0.02
+done
+exit 1
+"""
 # Kills one of the processes by which Ansible, APT or a role works on a host as root.
 KILL_WORK = r"""
 work='AnsiballZ[_]|/usr/bin/apt-ge[t]|/usr/bin/dpk[g]|pg_createcluste[r]|/usr/sbin/nf[t]'
@@ -59,9 +69,9 @@ true
 class Site:
     """A run of site.yml that is going to be killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: str) -> None:
         self._process = subprocess.Popen(
-            ["ansible-playbook", "site.yml", "-i", "inventories/lab"],
+            ["ansible-playbook", "site.yml", "-i", "inventories/lab", *arguments],
             cwd=ROOT,
             env=os.environ
             | {
@@ -133,36 +143,55 @@ def judge() -> None:
     assert on_all(lambda host: on(host, STALE).strip()) == dict.fromkeys(plans(), "")
 
 
+def kill_before_confirmation(host: str) -> list[str]:
+    """Kill a run that changes the rules when those of a host wait; returns all whose rules do."""
+    site = Site("--extra-vars", "firewall_refuse=drop")
+    on(host, WAITS, check=False)
+    site.kill()
+    look = WAITS.replace("3000", "1")
+    waits = on_all(lambda one: bool(on(one, f"({look}) && echo yes", check=False)))
+    return [name for name, is_waiting in waits.items() if is_waiting]
+
+
 def test_killed_runs_leave_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
     """A run that ends before its kill doesn't count; after it come other fresh hosts."""
-    rng = random.Random(SEED)  # noqa: S311 - a seed repeats it
-    told = [f"SEED={SEED} CHAOS_KILLS={KILLS}"]
-    killed = tried = 0
-    try:
-        while killed < KILLS:
-            moment = list(MOMENTS)[tried % len(MOMENTS)]
-            tried += 1
-            seconds = rng.uniform(0, MOMENTS[moment][1])
-            host = rng.choice(sorted(plans())) if rng.random() < 0.5 else ""
-            rest = rng.uniform(0, 5)
-            site = Site()
-            site.wait(moment, seconds)
-            if host:
-                on(host, KILL_WORK, check=False)
-                site.wait(moment, rest)
-            has_ended = site.has_ended
-            site.kill()
-            if has_ended:
-                told.append("   it had ended; the hosts are judged, and made anew")
-                judge()
-                fresh()
-                continue
-            killed += 1
-            told.append(
-                f"{killed:2} {seconds:5.1f} s after '{moment}', in {site.last}"
-                + (f", {rest:.1f} s after what worked on {host}" if host else "")
-            )
-        judge()
-    finally:
+
+    def tell(line: str) -> None:
         with capsys.disabled():
-            print("\n" + "\n".join(told))
+            print(line, flush=True)
+
+    rng = random.Random(SEED)  # noqa: S311 - a seed repeats it
+    tell(f"\nSEED={SEED} CHAOS_KILLS={KILLS}")
+    killed = tried = 0
+    moments = [*MOMENTS, CONFIRMATION]
+    while killed < KILLS:
+        moment = moments[tried % len(moments)]
+        tried += 1
+        if moment == CONFIRMATION:
+            host = rng.choice(sorted(plans()))
+            hosts = kill_before_confirmation(host)
+            assert hosts, f"the rules of {host} didn't wait when the run was killed"
+            killed += 1
+            tell(f"{killed:2} while the rules of {', '.join(hosts)} wait for their confirmation")
+            continue
+        seconds = rng.uniform(0, MOMENTS[moment][1])
+        host = rng.choice(sorted(plans())) if rng.random() < 0.5 else ""
+        rest = rng.uniform(0, 5)
+        site = Site()
+        site.wait(moment, seconds)
+        if host:
+            on(host, KILL_WORK, check=False)
+            site.wait(moment, rest)
+        has_ended = site.has_ended
+        site.kill()
+        if has_ended:
+            tell("   it had ended; the hosts are judged, and made anew")
+            judge()
+            fresh()
+            continue
+        killed += 1
+        tell(
+            f"{killed:2} {seconds:5.1f} s after '{moment}', in {site.last}"
+            + (f", {rest:.1f} s after what worked on {host}" if host else "")
+        )
+    judge()

@@ -225,7 +225,7 @@ class Launchd:
         try:
             about = plistlib.loads(Path(path).read_bytes())
             status = os.stat(path)
-        except (OSError, ValueError, ExpatError, plistlib.InvalidFileException):
+        except (OSError, ValueError, ExpatError, LookupError, AttributeError, TypeError):
             return failed
         label = str(about.get("Label", ""))
         if domain == "system" and (status.st_uid or status.st_gid or status.st_mode & 0o022):

@@ -70,9 +70,10 @@ def play(
     playbook: str = "site.yml",
     registry: Path = REGISTRY,
     inventory: tuple[str | Path, ...] = INVENTORY,
+    prefix: tuple[str, ...] = (),
 ) -> Run:
-    """Run a playbook of the project on the lab."""
-    command = ["ansible-playbook", playbook, *VARIABLES, *arguments]
+    """Run a playbook of the project on the lab; `prefix` are words in front of the command."""
+    command = [*prefix, "ansible-playbook", playbook, *VARIABLES, *arguments]
     for source in inventory:
         command += ["-i", str(source)]
     done = subprocess.run(

@@ -180,8 +180,10 @@ FAILURES = [
         step("repoint"),
         at(
             "app",
-            "systemd-run --on-active=45 systemctl start ssh; systemctl stop ssh;"
-            " pkill -f 'sshd:.*root' || true",
+            "systemd-run --on-active=45 systemctl start ssh;"
+            # What says so ends with it.
+            " systemd-run sh -c 'sleep 1; systemctl stop ssh; systemctl kill session-*.scope;"
+            ' pkill -f "sshd:.*root"\'',
         ),
     ),
     Failure("clients don't reach it", step("reach"), at("app", BLIND), mend("app", SEES)),

@@ -29,6 +29,7 @@ from ansible_collections.prsnl.ports.plugins.module_utils.daemon.backends import
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.daemon.launchd_keys import find_faults
 from ansible_collections.prsnl.ports.plugins.module_utils.host.files import Content, read_file
+from ansible_collections.prsnl.ports.plugins.module_utils.host.macos import parse_property_list
 from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
 
 JOBS = "/Library/LaunchDaemons"
@@ -173,10 +174,10 @@ class Launchd:
         return f"{self._root}{JOBS}/{unit}.plist"
 
     def _definition(self, unit: str) -> dict[str, t.Any]:
-        with contextlib.suppress(OSError, ValueError, TypeError):
+        with contextlib.suppress(OSError, ValueError):
             found = read_file(self._job_path(unit))
             if found:
-                return dict(plistlib.loads(found.data))
+                return parse_property_list(found.data)
         return {}
 
     def _exit_timeout(self, unit: str) -> int:

@@ -11,6 +11,7 @@ import ctypes
 import plistlib
 import sys
 import typing as t
+from xml.parsers.expat import ExpatError
 
 # What is installed goes there. The other volume is sealed and always read-only.
 DATA_VOLUME = "/System/Volumes/Data"
@@ -29,12 +30,26 @@ def product_version(root: str = "") -> str:
     :param root: the folder that all files are below; the tests' own instead of ``/``.
     """
     for path in VERSION_FILES:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with contextlib.suppress(OSError, ValueError):
             with open(root + path, "rb") as file:
-                version = plistlib.load(file).get("ProductVersion")
+                version = parse_property_list(file.read()).get("ProductVersion")
             if version:
                 return str(version)
     return ""
+
+
+def parse_property_list(source: bytes) -> dict[str, t.Any]:
+    """Return the dictionary that a property list is, whatever its format.
+
+    :raises ValueError: it isn't one. Python's own parser raises what it stumbles over instead.
+    """
+    try:
+        found = plistlib.loads(source)
+    except (ArithmeticError, AttributeError, ExpatError, LookupError, TypeError) as error:
+        raise ValueError(f"no property list: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError("a property list without a dictionary")
+    return found
 
 
 def read_sysctl(name: str) -> t.Optional[bytes]:

@@ -104,9 +104,13 @@ class ExpectedOwner:
         if self.is_kernel:
             return "kernel"
         if self.container:
-            return str(self.container)
+            return str(self.container) + (f" of {self.user}" if self._has_users_engine else "")
         names = self.processes or self.units or ((self.label,) if self.label else ())
         return _brief(names[:1], [self.user] if self.user else [])
+
+    @property
+    def _has_users_engine(self) -> bool:
+        return self.container is not None and self.user not in (None, "root", "0")
 
     @property
     def is_particular(self) -> bool:
@@ -118,6 +122,7 @@ class ExpectedOwner:
         """Where its state and its log are to be seen, as a sentence with a blank before it."""
         if self.container:
             command = f"{self.container.engine or 'docker or podman'} logs {self.container.name}"
+            command += f", as {self.user}" if self._has_users_engine else ""
         elif self.units:
             command = f"systemctl status {self.units[0]}"
         elif self.label:

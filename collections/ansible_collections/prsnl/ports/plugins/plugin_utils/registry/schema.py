@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import importlib
 import json
@@ -175,12 +176,27 @@ def _remedy(value: t.Any, schema: _Schema) -> str:
     return _remedy_of_text(value, schema, kinds) if isinstance(value, str) else ""
 
 
+def _number(value: str) -> int | None:
+    """The whole number that a text is in another notation: 9_090, 0x2382, +9090, 9090.0 or 1e4."""
+    # Of old, it was octal.
+    if re.match(r"[+-]?0[0-9]", value):
+        return None
+    for read in (lambda: int(value, 0), lambda: float(value)):
+        with contextlib.suppress(ValueError, OverflowError):
+            number = read()
+            return int(number) if number == int(number) else None
+    return None
+
+
 def _remedy_of_text(value: str, schema: _Schema, kinds: tuple[str, ...]) -> str:
     if "{{" in value:
         return "; write the value itself, as the registry is no template"
     wants_number = "integer" in kinds or isinstance(schema.get("const"), int)
     if wants_number and re.fullmatch(r"[0-9]{1,5}", value):
         return f"; write it without quotes and zeros in front: {int(value)}"
+    if wants_number:
+        number = _number(value)
+        return f"; did you mean {number}?" if number is not None and _fits(number, schema) else ""
     if kinds == ("array",):
         return f"; put it in brackets: [{value}]" if value.isprintable() else ""
     words = [value.strip(), value.lower(), value.lower().replace("-", "_")]
@@ -193,7 +209,10 @@ def _remedy_of_text(value: str, schema: _Schema, kinds: tuple[str, ...]) -> str:
 
 
 def _fits(value: t.Any, schema: _Schema) -> bool:
-    """Whether a text is what a part of a schema allows, as far as that is easily told."""
+    """Whether a text or number is what a part of a schema allows, as far as that is easily told."""
+    if type(value) is int:
+        least, most = schema.get("minimum", value), schema.get("maximum", value)
+        return bool(least <= value <= most and schema.get("const", value) == value)
     if not isinstance(value, str):
         return False
     if "enum" in schema:

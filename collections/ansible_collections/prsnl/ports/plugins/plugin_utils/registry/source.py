@@ -10,6 +10,7 @@ aliases, tags, several documents and characters that nobody sees are faults.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gc
 import itertools
@@ -43,6 +44,16 @@ _MAX_BYTES = 64 << 20
 # What git leaves between two versions of the same lines.
 _CONFLICT = re.compile(r"^(<{7}|\|{7}|={7}|>{7})(?= |\r?$)", re.MULTILINE)
 
+# What files start with that people give for a registry, and what to do.
+_OTHER_FORMS = {
+    **dict.fromkeys(
+        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+        "found UTF-16, allowed is UTF-8; save it as UTF-8, in PowerShell with -Encoding utf8",
+    ),
+    b"$ANSIBLE_VAULT;": "found what ansible-vault has encrypted, allowed is plain YAML: no"
+    " secret is in a registry; ansible-vault decrypt makes it plain",
+}
+
 
 class _Loader(_Base):  # type: ignore[misc]
     """Composes nodes whose tag is None unless the file gives one."""
@@ -71,6 +82,10 @@ class _Reader:
 
     def compose(self, source: bytes) -> t.Any:
         """The root node, or None after a fault."""
+        for start, message in _OTHER_FORMS.items():
+            if source.startswith(start):
+                self._fault((), 1, message)
+                return None
         try:
             text = source.decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -241,6 +241,34 @@ def test_the_version_of_macos(tmp_path: Path, files: dict[str, bytes], expected:
     assert macos.product_version(str(tmp_path)) == expected
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"",
+        b"<plist></plist>",
+        b"<plist><array/></plist>",
+        b"<plist><dict></plist>",
+        b"<plist><dcit><key>Label</key><string>shop</string></dcit></plist>",
+        b"<plist><dict><key>Label</key></dict></plist>",
+        b"<plist><dict><key>a</key><date>x</date></dict></plist>",
+        b"<plist><dict><key>a</key><integer>x</integer></dict></plist>",
+        b"bplist00",
+        b"bplist00" + b"\xff" * 40,
+        b'{"Label": "shop"}',
+        bytes(range(256)),
+    ],
+)
+def test_what_is_no_property_list_is_refused(source: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        macos.parse_property_list(source)
+
+
+@pytest.mark.parametrize("kind", [plistlib.FMT_XML, plistlib.FMT_BINARY])
+def test_a_property_list_is_read_in_both_formats(kind: t.Any) -> None:
+    job = {"Label": "shop", "KeepAlive": True}
+    assert macos.parse_property_list(plistlib.dumps(job, fmt=kind)) == job
+
+
 def test_a_mac_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = {"hw.memsize": 16 << 30, "sysctl.proc_translated": 0}
     monkeypatch.setattr(sys, "platform", "darwin")

@@ -53,6 +53,37 @@ def test_other_encodings_are_a_fault() -> None:
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_what_powershell_writes_is_named(encoding: str) -> None:
+    text = BASE if encoding == "utf-16" else f"\ufeff{BASE}"
+    assert faults_of(text.encode(encoding)) == [
+        "ports.yml:1: (root): found UTF-16, allowed is UTF-8; save it as UTF-8, in PowerShell with"
+        " -Encoding utf8"
+    ]
+
+
+def test_an_encrypted_registry_is_named() -> None:
+    assert faults_of(b"$ANSIBLE_VAULT;1.1;AES256\n6162\n") == [
+        "ports.yml:1: (root): found what ansible-vault has encrypted, allowed is plain YAML: no"
+        " secret is in a registry; ansible-vault decrypt makes it plain"
+    ]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["20_001", "0x4e21", "+20001", "20001.0", "2.0001e4", "\uff12\uff10\uff10\uff10\uff11"],
+)
+def test_other_notations_of_a_port_are_understood(written: str) -> None:
+    (fault,) = faults_of(BASE.replace("port: 20001", f"port: {written}", 1).encode())
+    assert fault.endswith("allowed is a whole number from 1 to 65535; did you mean 20001?")
+
+
+@pytest.mark.parametrize("written", ["20001.5", "nan", "-inf", "1e999", "0x", "9" * 5000, "1e5"])
+def test_what_is_no_port_in_any_notation_is_not_guessed(written: str) -> None:
+    (fault,) = faults_of(BASE.replace("port: 20001", f"port: {written}", 1).encode())
+    assert fault.endswith("allowed is a whole number from 1 to 65535")
+
+
 def test_utf8_is_read_with_and_without_a_byte_order_mark() -> None:
     """Windows editors write one."""
     text = BASE.replace("The shop", "Le café")

@@ -1,0 +1,320 @@
+# Copyright: (c) 2026, PRSNL Ports contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The old server is kept from changing, copied, compared and stopped; or found again as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+import typing as t
+from collections import Counter
+from dataclasses import dataclass
+
+from ansible_collections.prsnl.ports.plugins.module_utils.freeing.port import find_holding
+from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import Runner
+from ansible_collections.prsnl.ports.plugins.module_utils.host.text import listed
+from ansible_collections.prsnl.ports.plugins.module_utils.sockets.snapshot import take_snapshot
+
+from .client import Client, ServerError
+from .features import examine
+from .keys import Key, difference, is_chosen, names, read, write
+
+# Seconds that writers wait, unless it is said again: if whoever copies dies, they go on.
+PAUSE = 30
+# Where a server that listens on all addresses is reached on its own host.
+NEAR = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+# Between two looks at a snapshot.
+LOOK = 0.2
+SHOWN = 5
+# How many keys are read at a time to be compared.
+SAMPLE = 1000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server is, and how it is spoken to."""
+
+    address: str
+    port: int
+    password: str
+    tls: bool = False
+
+    def connect(self) -> Client:
+        """Return a connection.
+
+        :raises ServerError: there is none.
+        """
+        return Client(self.address, self.port, self.password, tls=self.tls)
+
+
+def find(port: int, password: str, accept: t.Collection[str]) -> dict[str, t.Any]:
+    """Return who has the port, and what stands against replacing it.
+
+    :raises ServerError: it doesn't answer as a Redis does.
+    """
+    snapshot = take_snapshot({("tcp", port)})
+    holding = find_holding(port, "tcp", snapshot, time.time())
+    if holding is None:
+        return {"kind": "none", "faults": []}
+    address = next((s.address for s in holding.sockets), "")
+    address = NEAR.get(address, address)
+    found: dict[str, t.Any] = {"address": address, "who": holding.who, "free_port": free_port()}
+    programs = {os.path.basename(h.executable or h.process) for h in holding.holders}
+    if programs == {"dragonfly"}:
+        return {**found, "kind": "dragonfly", "faults": []}
+    try:
+        with Client(address, port, password) as client:
+            found.update(examine(client, accept))
+    except ServerError as error:
+        hint = ""
+        if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
+            hint = ". Its password belongs into replace_redis_password"
+        return {**found, "kind": "unknown", "faults": [f"{error}{hint}"]}
+    if found["kind"] == "dragonfly":
+        return found
+    container, unit = holding.container, holding.unit
+    uids = {holder.uid for holder in holding.holders}
+    found.update(unit=unit or "", uid=uids.pop() if len(uids) == 1 else -1)
+    if container:
+        found["faults"].append(f"it is {container}, which isn't started again from here: stop that")
+    elif not unit or found["uid"] < 0:
+        found["faults"].append(
+            f"it is {holding.who}, and no service of systemd, so it couldn't be started again"
+        )
+    return found
+
+
+def free_port() -> int:
+    """Return a port that nobody has, for the time in which both servers run."""
+    with socket.socket(socket.AF_INET6) as sock:
+        sock.bind(("::", 0))
+        return int(sock.getsockname()[1])
+
+
+def save(client: Client, timeout: float) -> None:
+    """Let a server write a snapshot of all that it has now.
+
+    :raises ServerError: it fails, or isn't ready in that many seconds.
+    """
+    end = time.monotonic() + timeout
+
+    def wait() -> dict[str, str]:
+        while True:
+            about = client.info("persistence")
+            if about.get("rdb_bgsave_in_progress") != "1":
+                return about
+            if time.monotonic() > end:
+                raise ServerError(f"{client.place} saves for more than {timeout:.0f} s")
+            time.sleep(LOOK)
+
+    # One that runs already has not all of it.
+    wait()
+    client("BGSAVE")
+    about = wait()
+    if about.get("rdb_last_bgsave_status") != "ok":
+        raise ServerError(f"{client.place} can't write a snapshot (its log tells why)")
+
+
+def keep_snapshot(source: Place, uid: int, path: str, timeout: float) -> dict[str, t.Any]:
+    """Let the old server write a snapshot, and keep a copy of it.
+
+    :param uid: as whom its file is read, because that user could replace it by a link.
+    :raises ServerError: it can't be written, or isn't one.
+    """
+    with source.connect() as client:
+        save(client, timeout)
+        folder, name = (
+            client("CONFIG", "GET", option)[1].decode() for option in ("dir", "dbfilename")
+        )
+    original = os.path.join(folder, name)
+    handle = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        done = subprocess.run(
+            ["cat", "--", original],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            user=uid,
+            extra_groups=[],
+            check=False,
+        )
+        os.fsync(file.fileno())
+    if done.returncode != 0:
+        raise ServerError(f"its snapshot can't be read: {done.stderr.decode().strip()}")
+    with open(f"{path}.new", "rb") as file:
+        start = file.read(9)
+    if start[:5] not in (b"REDIS", b"VALKE"):
+        raise ServerError(f"{original} is no snapshot: it begins with {start!r}")
+    os.replace(f"{path}.new", path)
+    return {"snapshot": path, "bytes": os.stat(path).st_size, "format": start.decode()}
+
+
+class Replacement:
+    """The keys of one server in another.
+
+    :param path: the file in which is kept what was copied.
+    :param most: how many keys are compared with their contents; of more, a sample of that size is.
+    """
+
+    def __init__(self, target: Place, path: str, most: int) -> None:
+        self._target = target
+        self._path = path
+        self._most = most
+
+    def copy(
+        self, source: Place, timeout: float, restart: t.Callable[[], None]
+    ) -> dict[str, t.Any]:
+        """Keep the old server from changing, copy it, compare, and let both save.
+
+        Writers of the old server wait until it is stopped, or for `PAUSE` seconds after an error.
+
+        :param restart: restarts the new server. Nobody else has reached it until then, so it is
+            compared again: what it has is what it has kept.
+        :raises ServerError: something differs, or one of them doesn't answer.
+        """
+        with source.connect() as old, self._target.connect() as new:
+            self._pause(old)
+            about = examine(old, set())
+            share = min(1.0, self._most / max(1, about["keys"]))
+            new("FLUSHALL")
+            kept: dict[tuple[int, bytes], Key] = {}
+            counts: Counter[int] = Counter()
+            endings = 0
+            for database in about["databases"]:
+                old.select(database)
+                new.select(database)
+                for portion in names(old):
+                    self._pause(old)
+                    now = _milliseconds(old)
+                    whole = read(old, portion, now)
+                    write(new, whole.values())
+                    for name, key in whole.items():
+                        counts[database] += 1
+                        endings += key.ends is not None
+                        if is_chosen(database, name, share):
+                            kept[database, name] = key.key()
+            self._pause(old)
+            self._keep(kept, counts, endings)
+            self._compare(new, kept, counts, endings, lambda: self._pause(old))
+            self._pause(old)
+            # Going back must find what was written until now.
+            save(old, timeout)
+            self._pause(old)
+            new("SAVE")
+        with source.connect() as old:
+            self._pause(old)
+            restart()
+            with self._wait(timeout, lambda: self._pause(old)) as new:
+                told = self._compare(new, kept, counts, endings, lambda: self._pause(old))
+            self._pause(old)
+        return told
+
+    def _wait(self, timeout: float, meanwhile: t.Callable[[], None]) -> Client:
+        """Return a connection as soon as the new server has loaded what it kept."""
+        end = time.monotonic() + timeout
+        while True:
+            meanwhile()
+            try:
+                client = self._target.connect()
+                client("DBSIZE")
+            except ServerError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(LOOK)
+            else:
+                return client
+
+    def _pause(self, client: Client) -> None:
+        client("CLIENT", "PAUSE", PAUSE * 1000, "WRITE")
+
+    def _keep(
+        self, kept: t.Mapping[tuple[int, bytes], Key], counts: Counter[int], endings: int
+    ) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(f"{self._path}.new", flags, 0o600), "w", encoding="ascii") as file:
+            print(json.dumps({"counts": counts, "endings": endings}), file=file)
+            for (database, name), key in kept.items():
+                entry = [database, name.hex(), key.type, key.digest, key.ends]
+                print(json.dumps(entry), file=file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(f"{self._path}.new", self._path)
+
+    def _compare(
+        self,
+        new: Client,
+        kept: t.Mapping[tuple[int, bytes], Key],
+        counts: Counter[int],
+        endings: int,
+        meanwhile: t.Callable[[], None],
+    ) -> dict[str, t.Any]:
+        faults: list[str] = []
+        by_database: dict[int, list[bytes]] = {}
+        for database, name in kept:
+            by_database.setdefault(database, []).append(name)
+        total = sum(counts.values())
+        for database in sorted({*counts, *by_database}):
+            new.select(database)
+            size = new("DBSIZE")
+            # Keys that end do so on both sides, but not in the same moment.
+            if not counts[database] - endings <= size <= counts[database]:
+                faults.append(f"database {database} has {size} keys instead of {counts[database]}")
+            wanted = by_database.get(database, [])
+            for start in range(0, len(wanted), SAMPLE):
+                meanwhile()
+                portion = wanted[start : start + SAMPLE]
+                now = _milliseconds(new)
+                found = read(new, portion, now)
+                for name in portion:
+                    key = found[name].key() if name in found else None
+                    text = difference(kept[database, name], key, now)
+                    if text:
+                        faults.append(f"{name!r} of database {database}: {text}")
+        if faults:
+            more = [f"{len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+            raise ServerError(f"what was copied differs: {listed([*faults[:SHOWN], *more])}")
+        return {"keys": total, "compared": len(kept), "ending": endings}
+
+
+def _milliseconds(client: Client) -> int:
+    seconds, micros = client("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def is_active(run: Runner, unit: str) -> bool:
+    """Tell whether a service runs."""
+    return run(["systemctl", "is-active", "--quiet", unit])[0] == 0
+
+
+def systemctl(run: Runner, *words: str) -> None:
+    """Let systemd do something.
+
+    :raises ServerError: it doesn't.
+    """
+    code, output, errors = run(["systemctl", *words])
+    if code != 0:
+        raise ServerError(f"systemctl {' '.join(words)}: {(errors or output).strip()}")
+
+
+def back(run: Runner, unit: str, source: Place, timeout: float) -> None:
+    """Let the old server run as before, and its writers go on.
+
+    :raises ServerError: it doesn't come.
+    """
+    systemctl(run, "enable", "--now", unit)
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            with source.connect() as client:
+                if client.info("persistence").get("loading") != "1":
+                    client("CLIENT", "UNPAUSE")
+                    return
+        except ServerError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(LOOK)
