@@ -15,7 +15,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 # Molecule's own place is shared by all clones of the same name, and outlives them.
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.lab/molecule
 
-.PHONY: help venv venv-dev site test chaos moves lint sanity unit browser molecule molecule-emulated molecule-native lab-packages lab-up lab-down verify handoff bench build lock clean
+.PHONY: help venv venv-dev site test chaos moves native lint sanity unit browser molecule molecule-emulated molecule-native lab-packages lab-up lab-down verify handoff bench build lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -81,6 +81,11 @@ chaos: venv-dev ## fresh hosts, on which site.yml is killed at random moments (C
 moves: export MOVES = all
 moves: venv-dev ## PostgreSQL moves to another port while clients work, and is broken on the way in every way
 	$(BIN)/molecule test --scenario-name moves
+
+# With what takes long: an image by Quadlet, and the upgrades of everything but the search cluster, which is a part of `make test`.
+native: export NATIVE = all
+native: venv-dev ## databases, images, a search cluster and every upgrade, on hosts of this machine's architecture
+	$(BIN)/molecule test --scenario-name native
 
 lab-up: venv ## start the lab (builds its image and package mirror the first time)
 	$(PLAYBOOK) molecule/lab/up.yml

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,7 @@ PLAY = """
 """
 
 
+@pytest.mark.skipif(os.environ.get("NATIVE") != "all", reason="make native has this")
 def test_quadlet_and_an_owner_by_its_container(tmp_path: Path) -> None:
     """On Debian 13, where the registry knows it by its container."""
     data = registry()

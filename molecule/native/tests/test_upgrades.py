@@ -6,12 +6,15 @@ Elasticsearch and Kibana are in `test_search.py`. These leave the hosts upgraded
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from lab import Run, on, play, port_of, secret
 
+# `make test` has the upgrade of a search cluster, which is the one that can go wrong in most ways.
+pytestmark = pytest.mark.skipif(os.environ.get("NATIVE") != "all", reason="make native has these")
 POSTGRESQL, GRAFANA, DRAGONFLY = "16.14-0lab2", "12.3.0+standin1", "1.41.0+standin1"
 UNITS = {
     "postgresql-16": ("data", "postgresql@16-main", POSTGRESQL),
