@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import socket
 import subprocess
 import time
@@ -132,6 +133,10 @@ def keep_snapshot(source: Place, uid: int, path: str, timeout: float) -> dict[st
             client("CONFIG", "GET", option)[1].decode() for option in ("dir", "dbfilename")
         )
     original = os.path.join(folder, name)
+    try:
+        group = pwd.getpwuid(uid).pw_gid
+    except KeyError as error:
+        raise ServerError(f"no user has the uid {uid}, as which it runs") from error
     handle = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file:
         done = subprocess.run(
@@ -140,6 +145,7 @@ def keep_snapshot(source: Place, uid: int, path: str, timeout: float) -> dict[st
             stdout=file,
             stderr=subprocess.PIPE,
             user=uid,
+            group=group,
             extra_groups=[],
             check=False,
         )
