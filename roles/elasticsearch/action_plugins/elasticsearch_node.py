@@ -4,9 +4,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import json
+import os
 import typing as t
 
+from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -52,10 +57,32 @@ class Node:
         if preview.get("failed"):
             return preview
         is_cut_off = self._found["restarting"] == self._cluster["name"]
-        if disrupts(preview) or is_cut_off:
+        if is_cut_off or (disrupts(preview) and not self._found["member"]):
+            # The others may wait for this one.
             return self._replace()
+        if disrupts(preview):
+            with self._turn():
+                return self._replace()
         # What was cut off earlier is gone on with by a real run only.
         return self._run(self._daemon)
+
+    @contextlib.contextmanager
+    def _turn(self) -> t.Iterator[None]:
+        """Let no other node of this cluster be changed meanwhile, by whichever worker of this run.
+
+        Not by ``throttle``: with the strategies ``free`` and ``host_pinned``, hosts that come after
+        one that waits for its turn get none of theirs (ansible-core 2.21, strategy/free.py).
+        """
+        name = hashlib.sha256(json.dumps(sorted(self._initial)).encode()).hexdigest()[:16]
+        # All workers of a run have this folder, and nobody else has.
+        path = os.path.join(constants.DEFAULT_LOCAL_TMP, f"elasticsearch-{name}")
+        with open(path, "w", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                display.display(f"{self._host}: waiting for its turn in the cluster")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _replace(self) -> Result:
         """Change a node while the others go on."""

@@ -12,7 +12,7 @@ short_description: Bring the node of an Elasticsearch cluster to its wanted stat
 version_added: 0.5.0
 description:
   - Runs M(prsnl.ports.daemon). Where that would restart a node of a cluster, the cluster is asked
-    before and after (M(elasticsearch_cluster)). Hosts have to take turns, by C(throttle).
+    before and after (M(elasticsearch_cluster)). Its nodes take turns in a run.
   - A cluster that isn't formed yet is bootstrapped. C(cluster.initial_master_nodes) is in the
     file only until then, because Elasticsearch must not find it there later.
 options:
@@ -58,7 +58,6 @@ EXAMPLES = r"""
     cluster: "{{ asked }}"
     initial: [search-1, search-2, search-3]
     found: "{{ looked }}"
-  throttle: "{{ 1 if looked.member else 0 }}"
 """
 
 RETURN = r"""

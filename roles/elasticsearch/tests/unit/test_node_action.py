@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import threading
 import types
 import typing as t
 
@@ -35,6 +36,7 @@ class Rig(module.Node):  # type: ignore[misc, name-defined]
         preview: t.Sequence[str] = (),
         is_check: bool = False,
         failing: t.Sequence[str] = (),
+        member: bool = True,
     ) -> None:
         action = types.SimpleNamespace(_task=types.SimpleNamespace(check_mode=is_check))
         arguments = {
@@ -42,7 +44,7 @@ class Rig(module.Node):  # type: ignore[misc, name-defined]
             "cluster": {"name": "a"},
             "initial": initial,
             "settings_file": FILE["path"],
-            "found": {"formed": formed, "restarting": restarting},
+            "found": {"formed": formed, "restarting": restarting, "member": member},
         }
         super().__init__(action, arguments, {"inventory_hostname": "a"})
         self.preview = list(preview)
@@ -87,3 +89,43 @@ def test_the_order_of_things(rig: Rig, events: list[str]) -> None:
     assert bool(result.get("failed")) == bool(rig.failing)
     if rig.failing and rig.failing != ["run"]:
         assert result["msg"].startswith("a: ")
+
+
+class Slow(Rig):
+    """A node that is gone until it is told to come."""
+
+    def __init__(self, **options: t.Any) -> None:
+        super().__init__(preview=["restart"], **options)
+        self.gone, self.come = threading.Event(), threading.Event()
+
+    def _run(self, arguments: dict[str, t.Any], *, is_check: bool = False) -> dict[str, t.Any]:
+        if not is_check:
+            self.gone.set()
+            assert self.come.wait(10)
+        return super()._run(arguments, is_check=is_check)
+
+
+def test_members_take_turns_and_those_that_are_waited_for_don_t(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another cluster, a node that left, and one that was cut off in its restart go on."""
+    monkeypatch.setattr(module.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    first, second = Slow(), Slow()
+    others = [Slow(initial=["x", "y"]), Slow(member=False), Slow(restarting="a")]
+    nodes = [first, second, *others]
+    threads = [threading.Thread(target=node.bring) for node in nodes]
+    threads[0].start()
+    assert first.gone.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    assert all(node.gone.wait(10) for node in others)
+    assert not second.gone.wait(0.3)
+    assert second.events == ["preview"]
+    first.come.set()
+    assert second.gone.wait(10)
+    assert first.events[-1] == "settled"
+    for node in nodes:
+        node.come.set()
+    for thread in threads:
+        thread.join(10)
+    assert second.events == ["preview", "drained", "run", "settled"]
