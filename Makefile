@@ -60,7 +60,7 @@ molecule-emulated: venv-dev lab-packages ## the scenarios whose hosts are arm64,
 # They share hosts, in this order.
 molecule-native: export MOLECULE_EPHEMERAL_DIRECTORY = $(CURDIR)/.lab/molecule-native
 molecule-native: venv-dev lab-packages ## the scenarios whose hosts are of this machine's architecture
-	$(BIN)/molecule test $(patsubst %,--scenario-name %,drills firewall handoff macos native)
+	$(BIN)/molecule test --scenario-name drills --scenario-name firewall --scenario-name handoff --scenario-name macos --scenario-name native
 
 # Once, so that scenarios that start at once don't do it all together.
 lab-packages: venv
