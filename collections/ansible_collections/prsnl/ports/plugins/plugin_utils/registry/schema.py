@@ -210,7 +210,7 @@ def _remedy_of_text(value: str, schema: _Schema, kinds: tuple[str, ...]) -> str:
 
 def _fits(value: t.Any, schema: _Schema) -> bool:
     """Whether a text or number is what a part of a schema allows, as far as that is easily told."""
-    if type(value) is int:
+    if isinstance(value, int) and not isinstance(value, bool):
         least, most = schema.get("minimum", value), schema.get("maximum", value)
         return bool(least <= value <= most and schema.get("const", value) == value)
     if not isinstance(value, str):
