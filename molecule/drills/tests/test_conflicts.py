@@ -6,14 +6,12 @@ the way back of one role, and a refused run on this machine.
 
 from __future__ import annotations
 
-import io
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from lab import (
     wait_for,
     write,
 )
+from network import programs
 
 # A UDP endpoint that may be used, since PRSNL has none: its port, and that of the container.
 UDP, PUBLISHED = 8134, 8135
@@ -168,16 +167,6 @@ def container(tmp_path: Path) -> Iterator[str]:
     finally:
         podman("rm", "--force", "--time", "0", name)
         podman("rmi", "--force", image)
-
-
-def programs(path: str) -> bytes:
-    """An archive of a program of this machine and its libraries."""
-    linked = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
-        for file in {path, *re.findall(r"/\S+", linked)}:
-            archive.add(file)
-    return buffer.getvalue()
 
 
 def test_a_published_port_is_held_by_its_container(container: str, tmp_path: Path) -> None:

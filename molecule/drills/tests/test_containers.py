@@ -6,14 +6,12 @@ nobody else has, and a network with a neighbour. The project works there as on a
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 
 import pytest
 from lab import STATE, Run, play, write
+from network import programs
 
 BOX = Path(__file__).with_name("box.sh")
 UID = 61184
@@ -221,16 +220,6 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
             process.kill()
             process.wait()
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def programs(path: str) -> bytes:
-    """An archive of a program of this machine and its libraries."""
-    linked = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
-        for file in {path, *re.findall(r"/\S+", linked)}:
-            archive.add(file)
-    return buffer.getvalue()
 
 
 CHECK = "prsnl.ports.port_check:"

@@ -6,10 +6,13 @@ They run at full speed where the hosts are emulated, and need neither SSH nor a 
 from __future__ import annotations
 
 import functools
+import io
 import ipaddress
 import json
 import os
+import re
 import subprocess
+import tarfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,3 +126,13 @@ def scan(source: str, targets: list[str], family: int) -> list[set[int]]:
         assert len(states) + rest == 65535, output
         result.append({port for port, state in states.items() if state == "open"})
     return result
+
+
+def programs(path: str) -> bytes:
+    """An archive of a program of this machine and its libraries."""
+    linked = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
+        for file in {path, *re.findall(r"/\S+", linked)}:
+            archive.add(file)
+    return buffer.getvalue()

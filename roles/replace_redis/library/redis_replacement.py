@@ -66,7 +66,7 @@ options:
     type: str
     default: ''
   directory:
-    description: The folder in which the snapshot and the digests of all keys are kept.
+    description: The folder in which the snapshot is kept, and whether all keys have arrived.
     type: path
     default: /var/lib/prsnl-ports/moves
   accept:
@@ -124,7 +124,6 @@ compared:
   type: int
 """
 
-import json
 import os
 import typing as t
 
@@ -135,8 +134,10 @@ from ansible.module_utils.redis_replacement.replacement import (
     Replacement,
     back,
     find,
+    forget,
     is_active,
     keep_snapshot,
+    known,
     systemctl,
 )
 from ansible_collections.prsnl.ports.plugins.module_utils.host.programs import module_runner
@@ -184,7 +185,7 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
                 " (dragonfly_memory_mb)"
             )
         return {"changed": False, "server": found}
-    copied = os.path.join(params["directory"], f"redis-{params['port']}.keys")
+    copied = os.path.join(params["directory"], f"redis-{params['port']}.json")
     if module.check_mode:
         return {"changed": True}
     os.makedirs(params["directory"], mode=0o700, exist_ok=True)
@@ -195,21 +196,17 @@ def work(module: AnsibleModule) -> dict[str, t.Any]:
         # Cut off after the old server was stopped, which comes when all of it has arrived.
         return {"changed": False, **known(copied)}
     if state == "back":
+        forget(copied)
         back(run, unit, source, params["timeout"])
         return {"changed": True}
     new = Replacement(Place(**params["target"]), copied, params["compare"])
     told = new.copy(
-        source, params["timeout"], lambda: systemctl(run, "restart", params["target_unit"])
+        source,
+        params["timeout"],
+        restart=lambda: systemctl(run, "restart", params["target_unit"]),
+        stop=lambda: systemctl(run, "disable", "--now", unit),
     )
-    systemctl(run, "disable", "--now", unit)
     return {"changed": True, **told}
-
-
-def known(path: str) -> dict[str, t.Any]:
-    """Return what was told when the keys were copied."""
-    with open(path, encoding="ascii") as file:
-        counts = json.loads(file.readline())["counts"].values()
-        return {"keys": sum(counts), "compared": sum(1 for _line in file)}
 
 
 def main() -> None:

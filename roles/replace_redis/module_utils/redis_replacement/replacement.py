@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
 import socket
 import subprocess
+import threading
 import time
 import typing as t
 from collections import Counter
@@ -160,10 +162,61 @@ def keep_snapshot(source: Place, uid: int, path: str, timeout: float) -> dict[st
     return {"snapshot": path, "bytes": os.stat(path).st_size, "format": start.decode()}
 
 
+class Hold:
+    """Keeps an old server's writers waiting, again and again, however long something else takes.
+
+    By a connection and a thread of its own. If whoever copies dies, writers go on after `PAUSE`
+    seconds, and so they do after an error.
+    """
+
+    def __init__(self, source: Place) -> None:
+        self._client = source.connect()
+        self._last = time.monotonic()
+        self._fault = ""
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+
+    def __enter__(self) -> Hold:
+        self._pause()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._end.set()
+        self._thread.join()
+        self._client.__exit__()
+
+    def check(self) -> None:
+        """Make sure that nobody has written since the beginning.
+
+        :raises ServerError: somebody may have.
+        """
+        if not self._fault and time.monotonic() - self._last >= PAUSE:
+            self._fault = "it did not answer in time"
+        if self._fault:
+            raise ServerError(f"writers may have gone on while keys were copied: {self._fault}")
+
+    def _pause(self) -> None:
+        # From before the command, as the server counts from after it.
+        asked = time.monotonic()
+        self._client("CLIENT", "PAUSE", PAUSE * 1000, "WRITE")
+        if time.monotonic() - self._last >= PAUSE:
+            self._fault = "it did not answer in time"
+        self._last = asked
+
+    def _go_on(self) -> None:
+        while not self._end.wait(PAUSE / 6):
+            try:
+                self._pause()
+            except ServerError as error:
+                self._fault = str(error)
+                return
+
+
 class Replacement:
     """The keys of one server in another.
 
-    :param path: the file in which is kept what was copied.
+    :param path: the file that tells, once it is true, that everything has arrived.
     :param most: how many keys are compared with their contents; of more, a sample of that size is.
     """
 
@@ -173,58 +226,56 @@ class Replacement:
         self._most = most
 
     def copy(
-        self, source: Place, timeout: float, restart: t.Callable[[], None]
+        self,
+        source: Place,
+        timeout: float,
+        restart: t.Callable[[], None],
+        stop: t.Callable[[], None],
     ) -> dict[str, t.Any]:
-        """Keep the old server from changing, copy it, compare, and let both save.
-
-        Writers of the old server wait until it is stopped, or for `PAUSE` seconds after an error.
+        """Keep the old server from changing, copy it, compare, let both save, and stop it.
 
         :param restart: restarts the new server. Nobody else has reached it until then, so it is
             compared again: what it has is what it has kept.
+        :param stop: stops the old server.
         :raises ServerError: something differs, or one of them doesn't answer.
         """
-        with source.connect() as old, self._target.connect() as new:
-            self._pause(old)
-            about = examine(old, set())
-            share = min(1.0, self._most / max(1, about["keys"]))
-            new("FLUSHALL")
+        forget(self._path)
+        with Hold(source) as hold:
             kept: dict[tuple[int, bytes], Key] = {}
             counts: Counter[int] = Counter()
             endings = 0
-            for database in about["databases"]:
-                old.select(database)
-                new.select(database)
-                for portion in names(old):
-                    self._pause(old)
-                    now = _milliseconds(old)
-                    whole = read(old, portion, now)
-                    write(new, whole.values())
-                    for name, key in whole.items():
-                        counts[database] += 1
-                        endings += key.ends is not None
-                        if is_chosen(database, name, share):
-                            kept[database, name] = key.key()
-            self._pause(old)
-            self._keep(kept, counts, endings)
-            self._compare(new, kept, counts, endings, lambda: self._pause(old))
-            self._pause(old)
-            # Going back must find what was written until now.
-            save(old, timeout)
-            self._pause(old)
-            new("SAVE")
-        with source.connect() as old:
-            self._pause(old)
+            with source.connect() as old, self._target.connect() as new:
+                about = examine(old, set())
+                share = min(1.0, self._most / max(1, about["keys"]))
+                new("FLUSHALL")
+                for database in about["databases"]:
+                    old.select(database)
+                    new.select(database)
+                    for portion in names(old):
+                        whole = read(old, portion, _milliseconds(old))
+                        write(new, whole.values())
+                        for name, key in whole.items():
+                            counts[database] += 1
+                            endings += key.ends is not None
+                            if is_chosen(database, name, share):
+                                kept[database, name] = key.key()
+                compare(new, kept, counts, endings)
+                # Going back must find what was written until now.
+                save(old, timeout)
+                new("SAVE")
             restart()
-            with self._wait(timeout, lambda: self._pause(old)) as new:
-                told = self._compare(new, kept, counts, endings, lambda: self._pause(old))
-            self._pause(old)
+            with self._wait(timeout) as new:
+                compare(new, kept, counts, endings)
+            told = {"keys": sum(counts.values()), "compared": len(kept), "ending": endings}
+            hold.check()
+            self._remember(told)
+            stop()
         return told
 
-    def _wait(self, timeout: float, meanwhile: t.Callable[[], None]) -> Client:
+    def _wait(self, timeout: float) -> Client:
         """Return a connection as soon as the new server has loaded what it kept."""
         end = time.monotonic() + timeout
         while True:
-            meanwhile()
             try:
                 client = self._target.connect()
                 client("DBSIZE")
@@ -235,56 +286,66 @@ class Replacement:
             else:
                 return client
 
-    def _pause(self, client: Client) -> None:
-        client("CLIENT", "PAUSE", PAUSE * 1000, "WRITE")
-
-    def _keep(
-        self, kept: t.Mapping[tuple[int, bytes], Key], counts: Counter[int], endings: int
-    ) -> None:
+    def _remember(self, told: t.Mapping[str, int]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         with os.fdopen(os.open(f"{self._path}.new", flags, 0o600), "w", encoding="ascii") as file:
-            print(json.dumps({"counts": counts, "endings": endings}), file=file)
-            for (database, name), key in kept.items():
-                entry = [database, name.hex(), key.type, key.digest, key.ends]
-                print(json.dumps(entry), file=file)
+            json.dump(told, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(f"{self._path}.new", self._path)
 
-    def _compare(
-        self,
-        new: Client,
-        kept: t.Mapping[tuple[int, bytes], Key],
-        counts: Counter[int],
-        endings: int,
-        meanwhile: t.Callable[[], None],
-    ) -> dict[str, t.Any]:
-        faults: list[str] = []
-        by_database: dict[int, list[bytes]] = {}
-        for database, name in kept:
-            by_database.setdefault(database, []).append(name)
-        total = sum(counts.values())
-        for database in sorted({*counts, *by_database}):
-            new.select(database)
-            size = new("DBSIZE")
-            # Keys that end do so on both sides, but not in the same moment.
-            if not counts[database] - endings <= size <= counts[database]:
-                faults.append(f"database {database} has {size} keys instead of {counts[database]}")
-            wanted = by_database.get(database, [])
-            for start in range(0, len(wanted), SAMPLE):
-                meanwhile()
-                portion = wanted[start : start + SAMPLE]
-                now = _milliseconds(new)
-                found = read(new, portion, now)
-                for name in portion:
-                    key = found[name].key() if name in found else None
-                    text = difference(kept[database, name], key, now)
-                    if text:
-                        faults.append(f"{name!r} of database {database}: {text}")
-        if faults:
-            more = [f"{len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-            raise ServerError(f"what was copied differs: {listed([*faults[:SHOWN], *more])}")
-        return {"keys": total, "compared": len(kept), "ending": endings}
+
+def known(path: str) -> dict[str, t.Any]:
+    """Return what was told when everything had arrived, by a run that was cut off after that.
+
+    :raises ServerError: it never had.
+    """
+    try:
+        with open(path, encoding="ascii") as file:
+            return dict(json.load(file))
+    except FileNotFoundError as error:
+        raise ServerError("it doesn't run, and not all of it was copied: start it first") from error
+
+
+def forget(path: str) -> None:
+    """Let nobody take what an earlier replacement has told for what this one will."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def compare(
+    new: Client, kept: t.Mapping[tuple[int, bytes], Key], counts: Counter[int], endings: int
+) -> None:
+    """Compare what a server has with what was read.
+
+    :param kept: the keys, by their database and name; all, or a sample.
+    :param counts: how many keys each database has.
+    :param endings: how many of all end by themselves.
+    :raises ServerError: something differs.
+    """
+    faults: list[str] = []
+    by_database: dict[int, list[bytes]] = {}
+    for database, name in kept:
+        by_database.setdefault(database, []).append(name)
+    for database in sorted({*counts, *by_database}):
+        new.select(database)
+        size = new("DBSIZE")
+        # Keys that end do so on both sides, but not in the same moment.
+        if not counts[database] - endings <= size <= counts[database]:
+            faults.append(f"database {database} has {size} keys instead of {counts[database]}")
+        wanted = by_database.get(database, [])
+        for start in range(0, len(wanted), SAMPLE):
+            portion = wanted[start : start + SAMPLE]
+            now = _milliseconds(new)
+            found = read(new, portion, now)
+            for name in portion:
+                key = found[name].key() if name in found else None
+                text = difference(kept[database, name], key, now)
+                if text:
+                    faults.append(f"{name!r} of database {database}: {text}")
+    if faults:
+        more = [f"{len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+        raise ServerError(f"what was copied differs: {listed([*faults[:SHOWN], *more])}")
 
 
 def _milliseconds(client: Client) -> int:

@@ -33,6 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     if SERVER is None:
         pytest.skip("needs redis-server or valkey-server")
     running = []
+    debug = ["--enable-debug-command", "yes"]
 
     def begin(*options: str) -> Place:
         with socket.socket() as sock:
@@ -42,7 +43,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         folder.mkdir()
         fixed = ["--port", str(port), "--dir", str(folder), "--save", ""]
         process = subprocess.Popen(
-            [str(SERVER), *fixed, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [str(SERVER), *fixed, *debug, *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         running.append(process)
         place = Place("127.0.0.1", port, "")
@@ -92,7 +95,9 @@ def test_everything_arrives(start: Start, tmp_path: Path) -> None:
     old, new = start(), start()
     with old.connect() as client:
         fill(client, 20)
-    told = Replacement(new, str(tmp_path / "keys"), 10**6).copy(old, 30, lambda: restart(new))
+    told = Replacement(new, str(tmp_path / "keys"), 10**6).copy(
+        old, 30, lambda: restart(new), lambda: None
+    )
     assert told == {"keys": 320, "compared": 320, "ending": 40}
     with new.connect() as client:
         client.select(3)
@@ -107,7 +112,9 @@ def test_a_hundred_thousand_keys_arrive(start: Start, tmp_path: Path) -> None:
     old, new = start(), start()
     with old.connect() as client:
         client.all(("SET", f"key:{n}", f"value {n}") for n in range(100_000))
-    told = Replacement(new, str(tmp_path / "keys"), 1000).copy(old, 30, lambda: restart(new))
+    told = Replacement(new, str(tmp_path / "keys"), 1000).copy(
+        old, 30, lambda: restart(new), lambda: None
+    )
     assert told["keys"] == 100_000
     assert 500 < told["compared"] < 1500, "a sample"
 
@@ -141,7 +148,7 @@ def test_what_differs_is_found(
 
     copy = Replacement(new, str(tmp_path / "keys"), 10**6)
     with pytest.raises(ServerError, match=f"what was copied differs: .*({fault})"):
-        copy.copy(old, 30, tamper)
+        copy.copy(old, 30, tamper, lambda: None)
 
 
 def test_writers_wait_and_readers_don_t(
@@ -159,10 +166,67 @@ def test_writers_wait_and_readers_don_t(
         with pytest.raises(ServerError, match="timed out"):
             Client(old.address, old.port, timeout=0.5)("SET", "string:0", "late")
 
-    Replacement(new, str(tmp_path / "keys"), 10**6).copy(old, 30, look)
+    Replacement(new, str(tmp_path / "keys"), 10**6).copy(old, 30, look, lambda: None)
     assert seen == [bytes(range(256))]
     with old.connect() as writer:
         writer("SET", "string:0", "goes on")
+
+
+def test_writers_wait_however_long_something_takes(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than one pause: nothing that was acknowledged is missing where it went."""
+    monkeypatch.setattr(replacement, "PAUSE", 1)
+    old, new = start(), start()
+    with old.connect() as client:
+        fill(client, 1)
+    late = []
+
+    def write_late() -> None:
+        time.sleep(3)
+        with pytest.raises(ServerError, match="timed out"):
+            Client(old.address, old.port, timeout=0.5)("SET", "string:0", "late")
+        late.append(True)
+
+    path = tmp_path / "told"
+    Replacement(new, str(path), 10**6).copy(old, 30, write_late, lambda: None)
+    assert late
+    assert replacement.known(str(path))["keys"] == 16
+
+
+def test_writers_that_went_on_are_noticed(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody lets them go, or the server stands still: then it is not stopped."""
+    old, new = start(), start()
+    with old.connect() as client:
+        fill(client, 1)
+    monkeypatch.setattr(replacement, "PAUSE", 1)
+    stopped = []
+
+    def stand_still() -> None:
+        with old.connect() as client:
+            client("DEBUG", "SLEEP", "2.5")
+
+    copy = Replacement(new, str(tmp_path / "told"), 10**6)
+    with pytest.raises(ServerError, match="writers may have gone on"):
+        copy.copy(old, 30, stand_still, lambda: stopped.append(True))
+    assert not stopped
+    with pytest.raises(ServerError, match="not all of it was copied"):
+        replacement.known(str(tmp_path / "told"))
+
+
+def test_an_earlier_success_is_forgotten(start: Start, tmp_path: Path) -> None:
+    old, new = start(), start()
+    path = tmp_path / "told"
+    path.write_text('{"keys": 1}')
+
+    def fail() -> None:
+        raise ServerError("no")
+
+    with pytest.raises(ServerError, match="no"):
+        Replacement(new, str(path), 10**6).copy(old, 30, fail, lambda: None)
+    assert not path.exists()
 
 
 def test_a_snapshot_is_kept(start: Start, tmp_path: Path) -> None:
